@@ -1,0 +1,51 @@
+"""Errors that are the user's to mend: one clear sentence, exit status 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+class UserError(Exception):
+    """Something outside the program is wrong; the message says what and what was expected.
+
+    Command-line entry points print it as ``error: <message>`` and exit with status 2.
+    """
+
+    exit_status = 2
+
+
+class ConfigurationError(UserError):
+    """A configuration key is unknown or its value lies outside the allowed range.
+
+    Args:
+        key: the configuration key.
+        value: the value that was given.
+        expected: the allowed values, in words (``"a number in [0, 1]"``).
+        source: where the value came from (``"configs/x.yaml, line 3"``), if known.
+    """
+
+    def __init__(self, key: str, value: Any, expected: str, source: str | None = None) -> None:
+        self.key, self.value, self.expected, self.source = key, value, expected, source
+        where = f" ({source})" if source else ""
+        super().__init__(f"configuration key '{key}': {value!r} is not allowed{where}; "
+                         f"expected {expected}")
+
+
+class DataError(UserError):
+    """A data file is missing or malformed.
+
+    Args:
+        path: the file.
+        problem: what is wrong, with the offending value.
+        expected: what was expected instead, in words.
+        line: 1-based line number, where the file has lines.
+    """
+
+    def __init__(
+        self, path: str | Path, problem: str, expected: str | None = None, line: int | None = None
+    ) -> None:
+        self.path, self.line = Path(path), line
+        where = f"{path}, line {line}" if line is not None else f"{path}"
+        tail = f"; expected {expected}" if expected else ""
+        super().__init__(f"{where}: {problem}{tail}")
