@@ -1,1 +1,35 @@
+"""Run folders: written atomically, named by what determines the result, read by the reports."""
 
+from diffkg_recbole.store.environment import code_state, environment
+from diffkg_recbole.store.files import replacing, write_json, write_yaml
+from diffkg_recbole.store.identity import (
+    NON_DETERMINING,
+    canonical_json,
+    determining,
+    plain,
+    run_id,
+)
+from diffkg_recbole.store.record import CorruptRunError, RunRecord
+from diffkg_recbole.store.run import Run, RunBusyError
+from diffkg_recbole.store.run_store import DEFAULT_STORE, RunStore, Scan, folder_name
+
+__all__ = [
+    "DEFAULT_STORE",
+    "NON_DETERMINING",
+    "CorruptRunError",
+    "Run",
+    "RunBusyError",
+    "RunRecord",
+    "RunStore",
+    "Scan",
+    "canonical_json",
+    "code_state",
+    "determining",
+    "environment",
+    "folder_name",
+    "plain",
+    "replacing",
+    "run_id",
+    "write_json",
+    "write_yaml",
+]

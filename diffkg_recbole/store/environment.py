@@ -1,0 +1,91 @@
+"""Where a run happened: versions, hardware, and the state of the code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_LIBRARIES = ("torch", "recbole", "numpy", "scipy", "pandas", "pyarrow")
+
+
+def environment() -> dict[str, Any]:
+    """``versions``, ``hardware`` and ``code`` of a run record, as plain data."""
+    return {"versions": _versions(), "hardware": _hardware(), "code": code_state()}
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    versions["diffkg-recbole"] = code_version()
+    return versions
+
+
+def code_version() -> str:
+    """Version of this package."""
+    import diffkg_recbole
+
+    return diffkg_recbole.__version__
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "cpu": _cpu_model(),
+        "cores": cores,
+        "threads": torch.get_num_threads(),
+        "memory_mb": round(psutil.virtual_memory().total / 2**20),
+        "gpus": gpus,
+        "system": f"{platform.system()} {platform.release()}",
+        "host": platform.node(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def code_state(folder: Path | None = None) -> dict[str, Any]:
+    """Version of the package and, where it lies in a git checkout, commit and changed files.
+
+    Args:
+        folder: the package's folder, by default this one's.
+
+    Returns:
+        ``{"version", "commit", "dirty"}``; commit and dirty are None outside a checkout or
+        without git. An untracked package inside another project's checkout is outside.
+    """
+    folder = folder or Path(__file__).resolve().parent.parent
+    commit = dirty = None
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is not None:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+        dirty = None if changes is None else bool(changes)
+    return {"version": code_version(), "commit": commit, "dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True,
+                              text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,128 @@
+"""Files that are either the old ones or the new ones, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffkg_recbole.store.identity import plain
+
+_PART = ".part"
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write a file beside ``path`` and move it there when the block ends without an error.
+
+    Yields the path to write to. The data is on the disk before the name points to it, so a
+    kill or a power cut leaves the old file or the new one, never a piece.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
+    try:
+        yield part
+        _to_disk(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except (PermissionError, IsADirectoryError):
+        return  # Windows opens no folders
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left in ``folder``."""
+    for leftover in folder.glob(f".*{_PART}"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write plain JSON, indented, atomically."""
+    with replacing(path) as part:
+        text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def write_yaml(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write plain YAML with sorted keys, atomically."""
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
+        yaml.safe_dump(plain(value), file, sort_keys=True, allow_unicode=True)
+
+
+class EpochLog:
+    """One JSON line per epoch. A line torn by a kill is dropped when the log is opened.
+
+    Args:
+        path: the ``.jsonl`` file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last = -1
+        if path.exists():
+            rows = read_lines(path)
+            if path.read_bytes() != _encode(rows):
+                self._rewrite(rows)
+            self._last = rows[-1]["epoch"] if rows else -1
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add the row of one epoch; rows of this and later epochs, from before a resume, go.
+
+        Args:
+            row: must have ``"epoch"``, counted from 0.
+        """
+        row = plain(row)
+        if not isinstance(row.get("epoch"), int) or row["epoch"] < 0:
+            raise ValueError(f"an epoch row needs 'epoch' >= 0, got {row.get('epoch')!r}")
+        if row["epoch"] <= self._last:
+            kept = [old for old in read_lines(self.path) if old["epoch"] < row["epoch"]]
+            self._rewrite([*kept, row])
+        else:
+            with self.path.open("ab", buffering=0) as file:
+                file.write(_encode([row]))
+                os.fsync(file.fileno())
+        self._last = row["epoch"]
+
+    def _rewrite(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        with replacing(self.path) as part:
+            part.write_bytes(_encode(rows))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The complete rows of an epoch log; a torn last line does not count.
+
+    Raises:
+        ValueError: if a line other than the last is no JSON object with an ``"epoch"``.
+    """
+    lines = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):  # the last piece has no line end: torn
+        try:
+            row = json.loads(line)
+            if not isinstance(row["epoch"], int):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            if number == len(lines) - 1:
+                break  # a power cut can leave the length without the bytes
+            raise ValueError(f"line {number} is not the JSON row of an epoch") from None
+        rows.append(row)
+    return rows
+
+
+def _encode(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)

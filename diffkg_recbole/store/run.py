@@ -1,0 +1,242 @@
+"""The writing side: one run folder, from its start to its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+from filelock import BaseFileLock, FileLock, Timeout
+
+from diffkg_recbole.errors import UserError
+from diffkg_recbole.store import tables
+from diffkg_recbole.store.files import (
+    EpochLog,
+    read_lines,
+    remove_parts,
+    replacing,
+    write_json,
+    write_yaml,
+)
+from diffkg_recbole.store.identity import plain
+
+FORMAT = 1
+SUMMARY_KEYS = ("epoch", "epochs_run", "valid", "test", "cost")
+
+
+class RunBusyError(UserError):
+    """Another live process works on the run."""
+
+
+def lock_path(folder: Path) -> Path:
+    """Lock file of a run folder.
+
+    The operating system holds the lock and lets go when the process ends in any way, so none
+    outlives its owner. The file lies beside the run folders, which hold results only.
+    """
+    return folder.parent / ".locks" / f"{folder.name}.lock"
+
+
+class Run:
+    """A run folder held for writing; made by :meth:`RunStore.open`.
+
+    Every file is replaced atomically and ``run.json`` is written last, so at any moment the
+    folder holds a valid state: running with what is there so far, failed, or finished. A
+    finished run cannot be written to. Use it as a context manager: an exception marks the run
+    failed, an interrupt leaves it to be resumed, and the lock is released in any case.
+
+    Args:
+        folder: the run folder.
+        record: what ``run.json`` says beside status and times; an existing file is updated.
+    """
+
+    def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._lock: BaseFileLock | None = None
+        self.record = _read_record(folder)
+        if self.finished:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        try:
+            self._start(record)
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self) -> None:
+        path = lock_path(self.folder)
+        path.parent.mkdir(exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=1)  # a listing may hold it for a moment
+        except Timeout:
+            owner = self.record.get("process") or {}
+            raise RunBusyError(
+                f"run {self.folder.name} is being worked on by process {owner.get('pid', '?')} "
+                f"on {owner.get('host', 'this machine')}; wait for it or stop it") from None
+        self._lock = lock
+
+    def _start(self, record: Mapping[str, Any]) -> None:
+        self.record = _read_record(self.folder)  # may have changed before the lock was held
+        if self.finished:
+            self.close()
+            return
+        remove_parts(self.folder)
+        (self.folder / "error.txt").unlink(missing_ok=True)
+        self._epochs = EpochLog(self.folder / "epochs.jsonl")
+        self.record = {
+            **self.record, **plain(record), "format": FORMAT, "status": "running", "error": None,
+            "started": self.record.get("started") or _now(), "finished": None,
+            "process": {"pid": os.getpid(), "host": platform.node()},
+        }
+        self.record.setdefault("command", list(sys.argv))
+        self._write_record()
+
+    @property
+    def id(self) -> str:
+        """The content hash that names the run."""
+        return self.record["id"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result stands: nothing to run, nothing may be written."""
+        return self.record.get("status") == "finished"
+
+    @property
+    def model_path(self) -> Path:
+        """Where the best checkpoint belongs; write it with :meth:`replacing`."""
+        return self.folder / "model.pth"
+
+    @property
+    def resume_path(self) -> Path:
+        """Where the state to resume from belongs; removed when the run finishes."""
+        return self.folder / "last.pth"
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The epochs recorded so far."""
+        log = self.folder / "epochs.jsonl"
+        return read_lines(log) if log.exists() else []
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Write the file ``name`` of the folder atomically: yields the path to write to."""
+        self._check_writable()
+        with replacing(self.folder / name) as part:
+            yield part
+
+    def write_config(self, configuration: Mapping[str, Any]) -> None:
+        """Write the resolved configuration as ``config.yaml``."""
+        self._check_writable()
+        write_yaml(self.folder / "config.yaml", configuration)
+
+    def write_audit(self, audit: Mapping[str, Any]) -> None:
+        """Write the data audit as ``audit.json``."""
+        self._check_writable()
+        write_json(self.folder / "audit.json", audit)
+
+    def append_epoch(self, row: Mapping[str, Any]) -> None:
+        """Add the row of one epoch; rows of this and later epochs (before a resume) go."""
+        self._check_writable()
+        self._epochs.append(row)
+
+    def finish(
+        self,
+        summary: Mapping[str, Any],
+        *,
+        users: pd.DataFrame | None = None,
+        pairs: pd.DataFrame | None = None,
+        recommendations: pd.DataFrame | None = None,
+    ) -> None:
+        """Store the result; the run counts as finished once everything else is on the disk.
+
+        Args:
+            summary: ``epoch``, ``epochs_run``, ``valid``, ``test``, ``cost``, and any further
+                key of ``run.json``.
+            users: columns ``user``, ``n_train`` and one per metric; a row per test user.
+            pairs: columns of :data:`tables.PAIRS`; a row per test pair.
+            recommendations: columns ``user`` and ``items`` (list of tokens, best first).
+        """
+        self._check_writable()
+        missing = [key for key in SUMMARY_KEYS if key not in summary]
+        if missing:
+            raise ValueError(f"the summary of a finished run lacks {missing}")
+        if users is not None:
+            tables.write_table(self.folder / "users.parquet", users, tables.users_schema(users))
+        if pairs is not None:
+            tables.write_table(self.folder / "pairs.parquet", pairs, tables.PAIRS)
+        if recommendations is not None:
+            tables.write_table(self.folder / "recommendations.parquet", recommendations,
+                               tables.RECOMMENDATIONS)
+        self._end("finished", None, summary)
+        self.resume_path.unlink(missing_ok=True)
+
+    def fail(self, error: BaseException | str) -> None:
+        """Mark the run failed; it may be opened again, and then goes on where it stood."""
+        self._check_writable()
+        if isinstance(error, BaseException):
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            with self.replacing("error.txt") as part:
+                part.write_text(text, encoding="utf-8")
+            error = f"{type(error).__name__}: {error}"
+        self._end("failed", error, {})
+
+    def close(self) -> None:
+        """Let go of the folder; a run that is not finished can be resumed."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if isinstance(error, Exception) and self._lock is not None:
+                self.fail(error)
+        finally:
+            self.close()
+
+    def _end(self, status: str, error: str | None, summary: Mapping[str, Any]) -> None:
+        self.record.update(plain(summary), status=status, error=error, finished=_now(),
+                           process=None)
+        self._write_record()
+        self.close()
+
+    def _check_writable(self) -> None:
+        if self._lock is None:
+            state = "finished" if self.finished else "closed"
+            raise RuntimeError(f"run {self.folder.name} is {state} and cannot be written to")
+
+    def _write_record(self) -> None:
+        write_json(self.folder / "run.json", self.record)
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says; empty where there is none yet."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'run.json'} cannot be read ({error}); remove the folder "
+                        "to run it again") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise UserError(f"{folder / 'run.json'} is not a run record of format {FORMAT}")
+    return record
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,130 @@
+"""The folder of run folders: opens runs for writing, finds them for reading."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diffkg_recbole.errors import UserError
+from diffkg_recbole.store.environment import code_version
+from diffkg_recbole.store.identity import run_id
+from diffkg_recbole.store.record import CorruptRunError, RunRecord
+from diffkg_recbole.store.run import Run
+
+DEFAULT_STORE = "runs"
+"""Where runs are kept unless the user names another folder."""
+
+_log = logging.getLogger(__name__)
+
+
+class Scan(NamedTuple):
+    """What lies in a store."""
+
+    records: list[RunRecord]
+    corrupt: list[CorruptRunError]
+
+
+class RunStore:
+    """Run folders side by side under ``root``.
+
+    Folders refer to nothing outside themselves: copy them from another machine and they are
+    runs of this store.
+
+    Args:
+        root: the folder; made when the first run is opened.
+    """
+
+    def __init__(self, root: str | Path = DEFAULT_STORE) -> None:
+        self.root = Path(root)
+
+    def open(self, identity: Mapping[str, Any], record: Mapping[str, Any]) -> Run:
+        """Create or reopen the run that ``identity`` determines.
+
+        Args:
+            identity: ``configuration`` (resolved), ``fingerprint`` (hash of the data, or the
+                record's mapping with ``"all"``) and, by default this package's, ``code_version``.
+            record: what ``run.json`` shall say: ``model``, ``dataset``, ``fingerprint`` and
+                whatever else is known at the start.
+
+        Returns:
+            A :class:`Run`; check ``run.finished`` before working. An interrupted or failed run
+            keeps its epochs and its ``last.pth``.
+
+        Raises:
+            RunBusyError: if a live process works on the same run.
+            UserError: if the folder's ``run.json`` cannot be read.
+        """
+        identifier = run_id(identity["configuration"], identity["fingerprint"],
+                            identity.get("code_version") or code_version())
+        folder = self.root / folder_name(record["model"], record["dataset"], identifier)
+        run = Run(folder, {**record, "id": identifier})
+        if run.id != identifier:
+            run.close()
+            raise UserError(f"{folder} holds another run ({run.id})")
+        return run
+
+    def scan(self) -> Scan:
+        """Every run under the root, ordered by folder name, and every folder that is none.
+
+        Hidden folders are passed over.
+
+        Raises:
+            UserError: if the root is no folder.
+        """
+        if not self.root.is_dir():
+            raise UserError(f"run store {self.root} is not a folder")
+        records, corrupt = [], []
+        for folder in sorted(self.root.iterdir()):
+            if not folder.is_dir() or folder.name.startswith("."):
+                continue
+            try:
+                records.append(RunRecord(folder))
+            except CorruptRunError as error:
+                corrupt.append(error)
+        return Scan(records, corrupt)
+
+    def records(self, **wanted: Any) -> list[RunRecord]:
+        """The runs whose values equal ``wanted``, e.g. ``records(model="DiffKG", seed=1)``.
+
+        A list, tuple or set allows any of its values; ``status`` may be ``"interrupted"``.
+        Corrupt folders are logged as warnings and left out.
+        """
+        records, corrupt = self.scan()
+        for error in corrupt:
+            _log.warning("%s", error)
+        return [record for record in records if _matches(record, wanted)]
+
+    def find(self, name: str) -> RunRecord:
+        """The one run with this id, beginning of an id, or folder name.
+
+        Raises:
+            UserError: if there is none or more than one.
+            CorruptRunError: if the folder of that name cannot be read.
+        """
+        records, corrupt = self.scan()
+        found = [r for r in records if r.folder.name == name or r.id.startswith(name)]
+        broken = [error for error in corrupt if error.folder.name == name]
+        if broken:
+            raise broken[0]
+        if len(found) != 1:
+            names = ", ".join(record.folder.name for record in found)
+            problem = f"'{name}' is ambiguous: {names}" if found else f"there is no run '{name}'"
+            raise UserError(f"{problem} in {self.root}")
+        return found[0]
+
+
+def folder_name(model: str, dataset: str, identifier: str) -> str:
+    """``<model>-<dataset>-<first 12 hex digits>``, safe on every file system."""
+    return re.sub(r"[^\w.+-]", "_", f"{model}-{dataset}-{identifier[:12]}").lstrip(".")
+
+
+def _matches(record: RunRecord, wanted: Mapping[str, Any]) -> bool:
+    for key, value in wanted.items():
+        actual = record.status if key == "status" else record.get(key)
+        allowed = value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+        if actual not in allowed:
+            return False
+    return True
