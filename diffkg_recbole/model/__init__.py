@@ -1,1 +1,55 @@
+"""Models: the plugin's own, and RecBole's where the plugin has none of that name."""
 
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+
+from diffkg_recbole.errors import UserError
+
+# Model name -> module that defines a class of that name.
+PLUGIN_MODELS: dict[str, str] = {
+    "DiffKG": "diffkg_recbole.model.diffkg",
+}
+
+_RECBOLE_PACKAGES = (
+    "general_recommender", "knowledge_aware_recommender", "context_aware_recommender",
+    "sequential_recommender",
+)
+
+
+def _recbole_module(name: str) -> str | None:
+    for package in _RECBOLE_PACKAGES:
+        module = f"recbole.model.{package}.{name.lower()}"
+        if importlib.util.find_spec(module) is not None:
+            return module
+    return None
+
+
+def _near_names(name: str) -> list[str]:
+    """Model names like ``name``, in their own spelling."""
+    modules = {m.lower(): m for m in PLUGIN_MODELS}
+    for package in _RECBOLE_PACKAGES[:2]:
+        folder = importlib.import_module(f"recbole.model.{package}")
+        modules.update({
+            m.name: n for m in pkgutil.iter_modules(folder.__path__)
+            for n in dir(folder) if n.lower() == m.name and m.name not in modules
+        })
+    near = difflib.get_close_matches(name.lower(), modules, n=4, cutoff=0.4)
+    return [modules[m] for m in near]
+
+
+def get_model(name: str) -> type:
+    """Class of a model by its name.
+
+    Raises:
+        UserError: no such model; the message lists the near names.
+    """
+    path = PLUGIN_MODELS.get(name) or _recbole_module(name)
+    found = getattr(importlib.import_module(path), name, None) if path else None
+    if found is None:
+        near = ", ".join(_near_names(name))
+        raise UserError(f"there is no model named '{name}'" + (f"; near: {near}" if near else ""))
+    return found

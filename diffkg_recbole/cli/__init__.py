@@ -1,0 +1,64 @@
+"""The command ``diffkg-recbole``: one sub-command, one module of this package."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+
+from diffkg_recbole import __version__
+from diffkg_recbole.errors import UserError
+
+COMMANDS = {
+    "train": "train and evaluate one model",
+    "convert": "turn the authors' or KGAT's files into atomic files, and back",
+    "compare": "run the models, seeds and controls of a comparison file",
+    "tune": "search hyper-parameters on validation data",
+    "runs": "list, show and verify finished runs",
+    "report": "turn finished runs into a leaderboard",
+}
+
+
+def usage() -> str:
+    """Help text of the command."""
+    lines = [f"  {name:<9} {text}" for name, text in COMMANDS.items()]
+    return "\n".join([
+        f"diffkg-recbole {__version__}", "",
+        "usage: diffkg-recbole <command> [options]", "", *lines, "",
+        "diffkg-recbole <command> --help says more.",
+    ])
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; a :class:`UserError` becomes one line on stderr and its exit status."""
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status (0, 1 for failed runs, 2 for user errors)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("-V", "--version", "version"):
+        print(__version__)
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        print(f"error: there is no command '{name}'{hint}\n\n{usage()}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"diffkg_recbole.cli.{name}")
+    return guarded(lambda: module.main(rest))

@@ -1,0 +1,50 @@
+"""What a run says when it is over: numbers, cost, where things lie, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_NAMES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit": "Hit", "precision": "Precision",
+          "map": "MAP"}
+
+
+def _metric_table(record: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{record['label']} on {record['dataset']}, protocol "
+                        f"{record['protocol']}, seed {record['seed']}", title_justify="left")
+    cutoffs = sorted({int(name.split("@")[1]) for name in record["test"] if "@" in name})
+    table.add_column("metric")
+    for part in ("valid", "test"):
+        for k in cutoffs:
+            table.add_column(f"{part} @{k}", justify="right")
+    for metric in dict.fromkeys(name.split("@")[0] for name in record["test"]):
+        cells = [f"{record[part][f'{metric}@{k}']:.4f}" if f"{metric}@{k}" in record[part] else "-"
+                 for part in ("valid", "test") for k in cutoffs]
+        table.add_row(_NAMES.get(metric, metric), *cells)
+    return table
+
+
+def print_summary(record: Mapping[str, Any], folder: Path, console: Console | None = None) -> None:
+    """Print the summary of a finished run to the terminal."""
+    console = console or Console()
+    cost = record["cost"]
+    console.print()
+    console.print(_metric_table(record))
+    chosen = "the test part (test-selected)" if record["test_selected"] else "validation data"
+    gpu = f", {cost['peak_gpu_mb']:,.0f} MB on the GPU" if cost["peak_gpu_mb"] else ""
+    per_epoch = cost["seconds_per_epoch"]
+    pace = f" ({per_epoch:.2f} s an epoch of training)" if per_epoch is not None else ""
+    lines = [
+        f"epoch {record['epoch']} of {record['epochs_run']} run, chosen on {chosen}",
+        f"{cost['seconds_total']:.1f} s{pace}, peak memory {cost['peak_host_mb']:,.0f} MB{gpu}",
+        f"checkpoint     {folder / 'model.pth'}",
+        f"configuration  {folder / 'config.yaml'}",
+        f"metrics        {folder / 'run.json'}",
+    ]
+    following = ["next: diffkg-recbole runs list",
+                 f"      diffkg-recbole train --model=LightGCN --dataset={record['dataset']}"]
+    console.print("\n".join(lines + following), highlight=False, soft_wrap=True)

@@ -1,0 +1,5 @@
+"""Configuration: RecBole's, plus the plugin's models, files and checks."""
+
+from diffkg_recbole.config.config import Config
+
+__all__ = ["Config"]

@@ -1,0 +1,228 @@
+"""RecBole's ``Config`` for this plugin: finds the plugin's models and checks what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config as RecBoleConfig
+from recbole.utils import argument_list
+
+from diffkg_recbole.config.general import GeneralSettings
+from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
+from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
+from diffkg_recbole.errors import ConfigurationError, UserError
+
+PROPERTIES = Path(__file__).parents[1] / "properties"
+
+
+def config_folder() -> Path:
+    """Folder of the shipped configurations: beside the sources, or inside an installed wheel."""
+    checkout = Path(__file__).parents[2] / "configs"
+    return checkout if checkout.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+class Config(RecBoleConfig):
+    """Configuration of one run.
+
+    Order of precedence, lowest first: RecBole's property files, the plugin's
+    (``properties/overall.yaml``, ``properties/model/<Model>.yaml``), the dataset's
+    (``configs/datasets/<dataset>.yaml``), ``config_file_list``, ``config_dict``,
+    ``command_line``.
+
+    Args:
+        model: model name or class.
+        dataset: dataset name.
+        config_file_list: YAML files.
+        config_dict: values by key.
+        command_line: words ``--key=value``. Unlike RecBole's, this class never reads
+            ``sys.argv`` by itself: the flags of a larger program are not its business.
+
+    Raises:
+        UserError: a file is missing, a key is unknown, a value lies outside its range, or the
+            model does not exist. The message names file and line, or the flag.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: Sequence[str] | None = None,
+        config_dict: dict[str, Any] | None = None,
+        command_line: Sequence[str] = (),
+    ) -> None:
+        self._command_line = list(command_line)
+        self.sources: dict[str, str] = {}
+        super().__init__(
+            model, dataset, list(config_file_list or []), dict(config_dict or {})
+        )
+        self._validate()
+
+    # ---- what differs from RecBole: nothing outside this object is changed ----------------
+
+    def compatibility_settings(self) -> None:
+        """RecBole sets aliases inside ``numpy`` here; the plugin needs none of them."""
+
+    def _init_parameters_category(self) -> None:
+        # Copies: RecBole appends a dataset's keys to the module's own list.
+        self.parameters = {
+            group: list(getattr(argument_list, f"{group.lower()}_arguments"))
+            for group in ("General", "Training", "Evaluation", "Dataset")
+        }
+
+    def _build_yaml_loader(self) -> type:
+        return ConfigLoader
+
+    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: parse_word(value) if isinstance(value, str) else value
+            for key, value in config_dict.items()
+        }
+
+    def _load_config_files(self, file_list: Sequence[str] | None) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for file in file_list or []:
+            values, lines = read_yaml(file)
+            merged.update(values)
+            self.sources.update({key: f"{file}, line {lines[key]}" for key in values})
+        return merged
+
+    def _load_variable_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        for key in config_dict:
+            self.sources.pop(key, None)
+        return super()._load_variable_config_dict(config_dict)
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        values: dict[str, str] = {}
+        for word in self._command_line:
+            key, equals, value = word[2:].partition("=")
+            if not word.startswith("--") or not equals or not key:
+                raise UserError(f"argument '{word}' is not understood; expected --key=value")
+            if values.get(key, value) != value:
+                raise UserError(f"argument --{key} is given twice with different values")
+            values[key] = value
+            self.sources[key] = "command line"
+        return self._convert_config_dict(values)
+
+    # ---- the plugin's models and files ------------------------------------------------------
+
+    def _get_model_and_dataset(
+        self, model: str | type | None, dataset: str | None
+    ) -> tuple[str, type, str]:
+        from diffkg_recbole.model import get_model
+
+        model = model or self.external_config_dict.get("model")
+        dataset = dataset or self.external_config_dict.get("dataset")
+        if model is None or dataset is None:
+            missing = "model" if model is None else "dataset"
+            raise UserError(f"no {missing} is named; give --{missing}=<name>")
+        if isinstance(model, str):
+            return model, get_model(model), str(dataset)
+        return model.__name__, model, str(dataset)
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        super()._load_internal_config_dict(model, model_class, dataset)
+        dataset_file = config_folder() / "datasets" / f"{dataset}.yaml"
+        for path in (PROPERTIES / "overall.yaml", PROPERTIES / "model" / f"{model}.yaml",
+                     dataset_file):
+            if path.is_file():
+                values, lines = read_yaml(path)
+                values = {k: v for k, v in values.items() if k != "expected"}
+                self.internal_config_dict.update(values)
+                for key in values:
+                    if key not in self.external_config_dict:
+                        self.sources[key] = f"{path.name}, line {lines[key]}"
+
+    def _set_default_parameters(self) -> None:
+        self._check_keys()
+        self._find_data()
+        try:
+            super()._set_default_parameters()
+        except (NotImplementedError, ValueError, TypeError, RuntimeError) as error:
+            raise UserError(f"configuration: {error}") from None
+
+    def _check_keys(self) -> None:
+        settings_class = getattr(self.model_class, "settings_class", None)
+        plugin_keys = set(GeneralSettings.rules()) | set(self.internal_config_dict)
+        if settings_class is not None:
+            plugin_keys |= set(settings_class.rules())
+        known = known_keys(self.model, self.model_class, plugin_keys)
+        refuse_unknown(self.external_config_dict, known, self.sources)
+
+    def _find_data(self) -> None:
+        """A relative ``data_path`` that is not here is looked for beside the shipped configs."""
+        path = Path(str(self.final_config_dict.get("data_path", "")))
+        beside = config_folder().parent / path
+        if not path.is_absolute() and not (path / self.dataset).exists() and (
+            beside / self.dataset
+        ).exists():
+            self.final_config_dict["data_path"] = str(beside)
+
+    def _validate(self) -> None:
+        GeneralSettings.from_config(self, self.sources)
+        settings_class = getattr(self.model_class, "settings_class", None)
+        if settings_class is not None:
+            settings_class.from_config(self, self.sources)
+        kind = str(self["valid_metric"]).split("@")
+        if len(kind) == 2 and kind[1].isdigit() and int(kind[1]) not in self["topk"]:
+            raise ConfigurationError(
+                "valid_metric", self["valid_metric"],
+                f"a cut-off that is in topk {self['topk']}", self.sources.get("valid_metric"),
+            )
+
+    # ---- devices ------------------------------------------------------------------------------
+
+    def _init_device(self) -> None:
+        values = self.final_config_dict
+        if "local_rank" not in values:
+            super()._init_device()
+            if not values["use_gpu"]:  # RecBole takes the GPU even so
+                values["device"] = torch.device("cpu")
+            return
+        self._init_distributed()
+
+    def _init_distributed(self) -> None:
+        """Data parallel: NCCL where every process has a GPU of its own, Gloo otherwise."""
+        values = self.final_config_dict
+        rank = values["local_rank"]
+        values["gpu_id"] = str(values["gpu_id"])
+        gpus = torch.cuda.device_count() if values["use_gpu"] else 0
+        on_gpu = gpus >= values["nproc"]
+        torch.distributed.init_process_group(
+            backend="nccl" if on_gpu else "gloo",
+            rank=rank + values["offset"],
+            world_size=values["world_size"],
+            init_method=f"tcp://{values['ip']}:{values['port']}",
+        )
+        values["single_spec"] = False
+        values["device"] = torch.device("cuda", rank) if on_gpu else torch.device("cpu")
+        if on_gpu:
+            torch.cuda.set_device(rank)
+        if rank != 0:
+            values.update(state="error", show_progress=False, verbose=False)
+
+    # ---- plain data -----------------------------------------------------------------------------
+
+    def plain(self) -> dict[str, Any]:
+        """The resolved configuration as plain data (str, numbers, lists, dicts, None)."""
+        return {key: _plain(value) for key, value in sorted(self.final_config_dict.items())
+                if key not in _DERIVED}
+
+
+# Set by RecBole or the plugin from other keys or the machine; not part of a configuration.
+_DERIVED = {
+    "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "valid_metric_bigger",
+    "valid_neg_sample_args", "test_neg_sample_args", "single_spec", "local_rank",
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return str(value)

@@ -1,0 +1,5 @@
+"""Data: datasets that keep every interaction, protocols, samplers and loaders."""
+
+from diffkg_recbole.data.prepare import create_dataset, data_preparation
+
+__all__ = ["create_dataset", "data_preparation"]

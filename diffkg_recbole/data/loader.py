@@ -1,0 +1,101 @@
+"""Full-sort evaluation batches: arrays instead of a Python set per user, sized from memory."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
+
+# Scores, their masked copy and the workspace of the top-k, each [users, items] float32.
+_COPIES = 3
+
+
+class _Rows:
+    """Values grouped by user id: CSR without the data array."""
+
+    def __init__(self, users: np.ndarray, items: np.ndarray, n_users: int) -> None:
+        order = np.argsort(users, kind="stable")
+        self.items = torch.from_numpy(items[order].astype(np.int64))
+        counts = np.bincount(users, minlength=n_users)
+        self.start = np.concatenate([[0], np.cumsum(counts)])
+
+    def of(self, users: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(row, item) of every value of the given users; row counts from 0."""
+        start, stop = self.start[users], self.start[users + 1]
+        length = stop - start
+        row = np.repeat(np.arange(len(users)), length)
+        offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        position = np.repeat(start, length) + offset
+        return torch.from_numpy(row), self.items[torch.from_numpy(position)]
+
+
+def _own_share(users: torch.Tensor, config: Any) -> torch.Tensor:
+    """The users that this process evaluates: every user is evaluated by exactly one."""
+    if config["single_spec"]:
+        return users
+    return users.tensor_split(config["world_size"])[torch.distributed.get_rank()]
+
+
+class _SingleProcess:
+    """A configuration as one process sees it: RecBole's loader would otherwise divide the users
+    with padding, so that some of them count twice."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+
+    def __getitem__(self, key: str) -> Any:
+        return True if key == "single_spec" else self._config[key]
+
+
+class FullSortLoader(FullSortEvalDataLoader):
+    """Users with their positives and the items to mask.
+
+    Args:
+        config: configuration; ``eval_memory_mb`` bounds the scores of one batch.
+        dataset: validation or test part.
+        masked: datasets whose pairs are masked when ranking (train; and validation for testing).
+        unmask_positives: a masked pair that is also a positive of this part counts as unmasked
+            (RecBole's behaviour). Otherwise it stays masked and can never be hit.
+    """
+
+    def __init__(
+        self, config: Any, dataset: Any, masked: list[Any], unmask_positives: bool
+    ) -> None:
+        self.logger = getLogger()
+        self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
+        self.is_sequential = False
+        users = dataset.inter_feat[self.uid_field].numpy()
+        items = dataset.inter_feat[self.iid_field].numpy()
+        n_users, n_items = dataset.user_num, dataset.item_num
+        positive = np.unique(users.astype(np.int64) * n_items + items)
+        self.positives = _Rows(positive // n_items, positive % n_items, n_users)
+        past_users = np.concatenate([d.inter_feat[self.uid_field].numpy() for d in masked])
+        past_items = np.concatenate([d.inter_feat[self.iid_field].numpy() for d in masked])
+        past = np.unique(past_users.astype(np.int64) * n_items + past_items)
+        if unmask_positives:
+            past = past[~np.isin(past, positive)]
+        self.history = _Rows(past // n_items, past % n_items, n_users)
+        self.uid_list = _own_share(torch.from_numpy(np.unique(users).astype(np.int64)), config)
+        self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
+        self.sample_size = len(self.uid_list)
+        AbstractDataLoader.__init__(self, _SingleProcess(config), dataset, None, shuffle=False)
+
+    def _init_batch_size_and_step(self) -> None:
+        n_items = self._dataset.item_num
+        budget = self.config["eval_memory_mb"] * 2**20
+        users = int(budget // (n_items * 4 * _COPIES))
+        self.step = max(1, min(users, self.sample_size))
+        self.set_batch_size(self.step * n_items)
+
+    def collate_fn(self, index: list[int]) -> tuple[Any, tuple, torch.Tensor, torch.Tensor]:
+        """(users, (history row, history item), positive row, positive item) of a batch."""
+        rows = np.asarray(index)
+        users = self.uid_list.numpy()[rows]
+        history = self.history.of(users)
+        positive_row, positive_item = self.positives.of(users)
+        return self.user_df[rows], history, positive_row, positive_item

@@ -1,0 +1,95 @@
+"""From configuration to loaders: the dataset, its parts under a protocol, samplers, batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recbole.data.dataloader import KnowledgeBasedDataLoader, NegSampleEvalDataLoader
+from recbole.data.utils import create_dataset as recbole_create_dataset
+from recbole.data.utils import create_samplers as recbole_create_samplers
+from recbole.data.utils import get_dataloader
+from recbole.utils import ModelType
+
+from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
+from diffkg_recbole.data.loader import FullSortLoader
+from diffkg_recbole.data.sampler import PairSampler, TripleSampler
+from diffkg_recbole.errors import UserError
+
+_GENERAL = (ModelType.GENERAL, ModelType.TRADITIONAL)
+
+
+def create_dataset(config: Any) -> Any:
+    """Dataset of the configured model: all interactions, whatever the model's type.
+
+    Models outside the plugin's reach (sequential, context-aware) get RecBole's own dataset.
+
+    Raises:
+        UserError: a knowledge model on a dataset without a graph.
+    """
+    if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
+        graph = Path(config["data_path"]) / f"{config['dataset']}.kg"
+        if graph.parent.is_dir() and not graph.is_file():
+            raise UserError(
+                f"{config['model']} is a knowledge model, but dataset '{config['dataset']}' has "
+                f"no graph: {graph} does not exist"
+            )
+        return KnowledgeDataset(config)
+    if config["MODEL_TYPE"] in _GENERAL:
+        return GeneralDataset(config)
+    return recbole_create_dataset(config)
+
+
+def _samplers(config: Any, dataset: Any, parts: list[Any]) -> list[Any]:
+    """Samplers of the three phases; RecBole's own where repeated interactions are allowed."""
+    if config["repeatable"]:
+        return list(recbole_create_samplers(config, dataset, parts))
+    phases = ["train", "valid", "test"]
+    sampler = None
+    samplers: list[Any] = []
+    for phase in phases:
+        arguments = config[f"{phase}_neg_sample_args"]
+        distribution = arguments["distribution"]
+        if distribution == "none" or (phase != "train" and arguments["sample_num"] == "none"):
+            samplers.append(None)
+            continue
+        if sampler is None:
+            sampler = PairSampler(phases, parts, distribution, arguments.get("alpha", 1.0))
+        sampler.set_distribution(distribution)
+        samplers.append(sampler.set_phase(phase))
+    return samplers
+
+
+def _eval_loader(config: Any, phase: str, parts: list[Any], sampler: Any) -> Any:
+    train, valid, test = parts
+    part = valid if phase == "valid" else test
+    if config["eval_args"]["mode"][phase] != "full":
+        return NegSampleEvalDataLoader(config, part, sampler, shuffle=False)
+    authors = config["eval_protocol"] == "authors"
+    masked = [train] if phase == "valid" or authors else [train, valid]
+    return FullSortLoader(
+        config, part, masked, unmask_positives=config["eval_protocol"] == "recbole"
+    )
+
+
+def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
+    """Loaders of the train, validation and test part.
+
+    Raises:
+        UserError: a part is empty.
+    """
+    parts = dataset.build()
+    for name, part in zip(("training", "validation", "test"), parts):
+        if len(part) == 0:
+            raise UserError(f"the {name} part of '{config['dataset']}' holds no interaction")
+    samplers = _samplers(config, dataset, parts)
+    train_loader = get_dataloader(config, "train")
+    if train_loader is KnowledgeBasedDataLoader:
+        arguments = config["train_neg_sample_args"]
+        triple_sampler = TripleSampler(dataset, arguments["distribution"], arguments["alpha"])
+        train = train_loader(config, parts[0], samplers[0], triple_sampler, shuffle=True)
+    else:
+        train = train_loader(config, parts[0], samplers[0], shuffle=config["shuffle"])
+    valid = _eval_loader(config, "valid", parts, samplers[1])
+    test = _eval_loader(config, "test", parts, samplers[2])
+    return train, valid, test

@@ -1,0 +1,79 @@
+"""Negative samplers that check their draws against sorted keys, all rows at once.
+
+RecBole keeps a Python set per user and looks every draw up in a Python loop. The draws here are
+the same uniform (or popularity) numbers from NumPy's global generator, rejected by one binary
+search; the accepted values equal RecBole's for the same generator state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from recbole.sampler import KGSampler, Sampler
+
+from diffkg_recbole.errors import UserError
+
+
+class UsedPairs:
+    """A set of (key, value) pairs: membership by binary search in sorted int64 keys."""
+
+    def __init__(self, keys: np.ndarray, values: np.ndarray, n_values: int) -> None:
+        self.n_values = n_values
+        self._sorted = np.unique(keys.astype(np.int64) * n_values + values)
+
+    def contains(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """True where (keys[i], values[i]) is in the set. [n] bool."""
+        wanted = keys.astype(np.int64) * self.n_values + values
+        position = np.searchsorted(self._sorted, wanted)
+        position[position == len(self._sorted)] = 0
+        return self._sorted[position] == wanted if len(self._sorted) else np.zeros(len(keys), bool)
+
+    def values_per_key(self, n_keys: int) -> np.ndarray:
+        """Number of distinct values of each key. [n_keys] int64."""
+        return np.bincount(self._sorted // self.n_values, minlength=n_keys)
+
+
+class _RejectUsed:
+    """Mix-in: ``sample_by_key_ids`` of RecBole's samplers, vectorised."""
+
+    used_ids: UsedPairs
+
+    def sample_by_key_ids(self, key_ids: np.ndarray, num: int) -> torch.Tensor:
+        """``num`` values for each key that the key has not used. [len(key_ids) * num] int64."""
+        keys = np.tile(np.asarray(key_ids), num)
+        values = np.zeros(len(keys), dtype=np.int64)
+        open_rows = np.arange(len(keys))
+        while len(open_rows) > 0:
+            values[open_rows] = self.sampling(len(open_rows))  # type: ignore[attr-defined]
+            used = self.used_ids.contains(keys[open_rows], values[open_rows])
+            open_rows = open_rows[used]
+        return torch.from_numpy(values)
+
+
+class PairSampler(_RejectUsed, Sampler):
+    """Negative items of users; the positives of earlier phases count as used (as RecBole's)."""
+
+    def get_used_ids(self) -> dict[str, UsedPairs]:
+        """Pairs of a phase and of all phases before it, by phase."""
+        users: list[np.ndarray] = []
+        items: list[np.ndarray] = []
+        used = {}
+        for phase, dataset in zip(self.phases, self.datasets):
+            users.append(dataset.inter_feat[self.uid_field].numpy())
+            items.append(dataset.inter_feat[self.iid_field].numpy())
+            used[phase] = UsedPairs(np.concatenate(users), np.concatenate(items), self.item_num)
+        full = used[self.phases[-1]].values_per_key(self.user_num) + 1 >= self.item_num
+        if full.any():
+            raise UserError(
+                f"{int(full.sum())} user(s) interacted with every item, so no negative item can "
+                f"be drawn for them; filter them with user_inter_num_interval"
+            )
+        return used
+
+
+class TripleSampler(_RejectUsed, KGSampler):
+    """Negative tails of head entities."""
+
+    def get_used_ids(self) -> UsedPairs:
+        """(head, tail) pairs of the graph."""
+        return UsedPairs(self.hid_list, self.tid_list, self.entity_num)

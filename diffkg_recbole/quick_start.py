@@ -1,0 +1,309 @@
+"""From a configuration to a trained, evaluated and recorded model.
+
+The functions have the names and results of ``recbole.quick_start``, which cannot be imported on
+today's stack (it imports Ray, which needs ``pkg_resources`` and ``numpy.bool8``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from recbole.utils import init_logger, init_seed, set_color
+
+from diffkg_recbole import recording
+from diffkg_recbole.config import Config
+from diffkg_recbole.data import create_dataset, data_preparation
+from diffkg_recbole.data.audit import audit
+from diffkg_recbole.data.fingerprint import fingerprint
+from diffkg_recbole.model import get_model
+from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore
+from diffkg_recbole.trainer import get_trainer
+from diffkg_recbole.trainer.checkpoint import load_checkpoint
+
+
+@dataclass
+class Experiment:
+    """Configuration, data and model of one run, ready to train."""
+
+    config: Config
+    dataset: Any
+    train_data: Any
+    valid_data: Any
+    test_data: Any
+    audit: dict[str, Any] = field(default_factory=dict)
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def train(self) -> Any:
+        """Training part."""
+        return _dataset_of(self.train_data)
+
+    def build_model(self) -> torch.nn.Module:
+        """The model with freshly drawn parameters (``seed``), on the configured device."""
+        config = self.config
+        init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+        return config.model_class(config, self.train).to(config["device"])
+
+    def build_trainer(self, model: torch.nn.Module) -> Any:
+        """The model's trainer."""
+        config = self.config
+        return get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+
+
+def _dataset_of(loader: Any) -> Any:
+    return loader._dataset
+
+
+def _start_logger(config: Config) -> None:
+    """RecBole's logger, anew for every run of a process, its folders made without a race."""
+    for folder in (Path("log") / config["model"], Path("log_tensorboard")):
+        folder.mkdir(parents=True, exist_ok=True)
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, (logging.FileHandler, logging.StreamHandler)) and not hasattr(
+            handler, "records"  # a test's capturing handler
+        ):
+            root.removeHandler(handler)
+    init_logger(config)
+
+
+def prepare(config: Config) -> Experiment:
+    """Load, split and audit the data of a configuration."""
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    train_data, valid_data, test_data = data_preparation(config, dataset)
+    parts = {name: _dataset_of(loader) for name, loader in
+             (("train", train_data), ("valid", valid_data), ("test", test_data))}
+    return Experiment(config, dataset, train_data, valid_data, test_data,
+                      audit(dataset, parts), fingerprint(parts))
+
+
+def run_recbole(
+    model: str | type | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    saved: bool = True,
+    queue: Any = None,
+    *,
+    command_line: Sequence[str] = (),
+    store: str | Path | None = DEFAULT_STORE,
+    resume: bool = True,
+) -> dict[str, Any]:
+    """Train and evaluate one model, as RecBole's function of this name.
+
+    Args:
+        model: model name or class.
+        dataset: dataset name.
+        config_file_list: YAML files.
+        config_dict: values by key.
+        saved: keep the best model and test it; otherwise the last one is tested.
+        queue: receives the result (used by :func:`run` with several processes).
+        command_line: words ``--key=value``; they come last.
+        store: folder of run folders; None records nothing.
+        resume: go on with an interrupted run of the same configuration, and return the result
+            of a finished one; False runs it anew.
+
+    Returns:
+        ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``.
+
+    Raises:
+        UserError: anything that is the user's to mend, in one sentence.
+    """
+    config = Config(model, dataset, config_file_list, config_dict, command_line)
+    _start_logger(config)
+    try:
+        result = _run(config, saved, store, resume)
+    finally:
+        if not config["single_spec"]:
+            torch.distributed.destroy_process_group()
+    if config["local_rank"] == 0 and queue is not None:
+        queue.put(result)
+    return result
+
+
+def _run(config: Config, saved: bool, store: str | Path | None, resume: bool) -> dict[str, Any]:
+    logger = logging.getLogger()
+    logger.info(config)
+    experiment = prepare(config)
+    logger.info(experiment.dataset)
+    logger.info(set_color("protocol", "blue") + f": {config['eval_protocol']}  "
+                f"{experiment.audit['used']}  fingerprint {experiment.fingerprint['all'][:12]}")
+    run = _open_run(experiment, store, resume) if saved and store is not None else None
+    if run is None:
+        return _train(experiment, None, saved)
+    if run.finished:
+        logger.info(f"This run is finished already (see {run.folder}); its result is returned. "
+                    "Pass --fresh to run it anew.")
+        _tell(run)
+        return _stored_result(run, config)
+    with run:
+        result = _train(experiment, run, saved)
+    _tell(run)
+    return result
+
+
+def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | None:
+    """The run folder; in data-parallel runs only the first process records."""
+    config = experiment.config
+    if config["local_rank"] != 0:
+        return None
+    identity = {"configuration": config.plain(), "fingerprint": experiment.fingerprint}
+    record = recording.run_record(config, experiment.fingerprint, list(sys.argv))
+    runs = RunStore(store)
+    run = runs.open(identity, record) if resume else runs.open_fresh(identity, record)
+    if not run.finished:
+        run.write_config(config.plain())
+        run.write_audit(experiment.audit)
+    return run
+
+
+def _train(experiment: Experiment, run: Run | None, saved: bool) -> dict[str, Any]:
+    config, logger = experiment.config, logging.getLogger()
+    model = experiment.build_model()
+    logger.info(model)
+    trainer = experiment.build_trainer(model)
+    _share_checkpoint_path(config, trainer, run)
+    epochs: list[dict[str, Any]] = []
+    trainer.on_epoch = epochs.append if run is None else run.append_epoch
+    if run is not None and run.resume_path.is_file():
+        trainer.resume_checkpoint(run.resume_path)
+    if not _stopped_early(trainer):
+        trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
+                    show_progress=config["show_progress"])
+    start = perf_counter()
+    test_result = trainer.evaluate(experiment.test_data, load_best_model=saved,
+                                   show_progress=config["show_progress"])
+    if run is not None:
+        _finish(run, experiment, trainer, test_result, perf_counter() - start)
+    logger.info(set_color("best valid ", "yellow") + f": {trainer.best_valid_result}")
+    logger.info(set_color("test result", "yellow") + f": {test_result}")
+    return {
+        "best_valid_score": trainer.best_valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": trainer.best_valid_result,
+        "test_result": test_result,
+    }
+
+
+def _stopped_early(trainer: Any) -> bool:
+    """Whether a resumed trainer had already met its stopping rule when it was interrupted."""
+    return trainer.start_epoch > 0 and trainer.cur_step > trainer.stopping_step
+
+
+def _share_checkpoint_path(config: Config, trainer: Any, run: Run | None) -> None:
+    """Checkpoints lie in the run folder; every process must read the first one's file."""
+    if run is not None:
+        trainer.saved_model_file = str(run.model_path)
+        trainer.last_file = run.resume_path
+    if not config["single_spec"]:
+        path = [trainer.saved_model_file]
+        torch.distributed.broadcast_object_list(path)
+        trainer.saved_model_file = path[0]
+
+
+def _finish(
+    run: Run, experiment: Experiment, trainer: Any, test_result: dict, seconds: float
+) -> None:
+    ranked, loader, train = trainer.evaluator.ranked, experiment.test_data, experiment.train
+    tables = {}
+    keep = experiment.config["save_recommendations"] and experiment.config["single_spec"]
+    if keep and ranked is not None and hasattr(loader, "positives"):
+        tables = {
+            "users": recording.user_table(ranked, loader, train, experiment.config),
+            "pairs": recording.pair_table(ranked, loader, train, experiment.dataset),
+            "recommendations": recording.recommendation_table(ranked, loader, train),
+        }
+    run.finish(recording.summary(trainer, run.epochs(), test_result, seconds), **tables)
+
+
+def _stored_result(run: Run, config: Config) -> dict[str, Any]:
+    record = run.record
+    valid = record["valid"]
+    return {
+        "best_valid_score": valid.get(config["valid_metric"].lower()),
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": valid,
+        "test_result": record["test"],
+    }
+
+
+def _tell(run: Run) -> None:
+    from diffkg_recbole.cli.summary import print_summary
+
+    print_summary(run.record, run.folder)
+
+
+def run(
+    model: str | type | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    saved: bool = True,
+    nproc: int = 1,
+    world_size: int = -1,
+    ip: str = "localhost",
+    port: str | int = "5678",
+    group_offset: int = 0,
+    **options: Any,
+) -> dict[str, Any] | None:
+    """RecBole's ``run``: one process, or ``nproc`` data-parallel ones on this machine.
+
+    ``options`` are those of :func:`run_recbole` (``command_line``, ``store``, ``resume``).
+
+    Returns:
+        what :func:`run_recbole` returns.
+    """
+    if nproc == 1 and world_size <= 0:
+        return run_recbole(model, dataset, config_file_list, config_dict, saved, **options)
+    world_size = nproc if world_size == -1 else world_size
+    shared = dict(config_dict or {}, world_size=world_size, ip=ip, port=str(port), nproc=nproc,
+                  offset=group_offset)
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    arguments = (model, dataset, config_file_list, shared, saved, queue, options)
+    torch.multiprocessing.spawn(_run_rank, args=arguments, nprocs=nproc, join=True)
+    return None if queue.empty() else queue.get()
+
+
+def _run_rank(
+    rank: int, model: Any, dataset: Any, files: Any, shared: dict, saved: bool, queue: Any,
+    options: dict,
+) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does: ranks share the cores
+    run_recbole(model, dataset, files, {**shared, "local_rank": rank}, saved, queue, **options)
+
+
+def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
+    """Configuration, model and data behind a checkpoint, as RecBole's function of this name.
+
+    Returns:
+        config, model, dataset, train_data, valid_data, test_data.
+    """
+    checkpoint = load_checkpoint(model_file)
+    experiment = prepare(Config(config_dict=checkpoint["config"]))
+    model = experiment.build_model()
+    model.load_state_dict(checkpoint["state_dict"])
+    model.load_other_parameter(checkpoint.get("other_parameter"))
+    return (experiment.config, model, experiment.dataset, experiment.train_data,
+            experiment.valid_data, experiment.test_data)
+
+
+def evaluate_checkpoint(model_file: str | Path) -> dict[str, float]:
+    """Test metrics of a checkpoint, computed anew on the data its configuration names."""
+    checkpoint = load_checkpoint(model_file)
+    experiment = prepare(Config(config_dict=checkpoint["config"]))
+    trainer = experiment.build_trainer(experiment.build_model())
+    return dict(trainer.evaluate(experiment.test_data, model_file=str(model_file)))
+
+
+__all__ = ["Experiment", "evaluate_checkpoint", "get_model", "load_data_and_model", "prepare",
+           "run", "run_recbole"]

@@ -1,0 +1,101 @@
+"""Checkpoints of plain data: tensors, numbers, strings, lists and dicts.
+
+RecBole pickles its whole ``Config``, which torch >= 2.6 refuses to load and which could run code.
+These load with ``weights_only=True``, here and in RecBole's own ``evaluate``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffkg_recbole.errors import DataError
+
+
+def plain_data(value: Any) -> Any:
+    """``value`` with NumPy numbers and arrays, and dict subclasses, turned into plain data.
+
+    Raises:
+        TypeError: something that plain data cannot hold.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, OrderedDict):
+        return OrderedDict((k, plain_data(v)) for k, v in value.items())
+    if isinstance(value, dict):
+        return {plain_data(k): plain_data(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain_data(v) for v in value]
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write plain data beside ``path``, then rename: a killed write leaves the old file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            torch.save(plain_data(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; code inside it is never run.
+
+    Raises:
+        DataError: missing, damaged, or holding more than plain data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(path, "checkpoint not found")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise DataError(path, f"cannot be loaded as plain data ({reason})",
+                        "a checkpoint written by this plugin") from None
+    if not isinstance(state, dict) or "state_dict" not in state:
+        raise DataError(path, "is no model checkpoint", "a checkpoint written by this plugin")
+    return state
+
+
+def random_state() -> dict[str, Any]:
+    """State of the global generators of Python, NumPy and torch, as plain data."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Continue the global generators from :func:`random_state`."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    words64 = keys.cpu().numpy().astype(np.uint32)
+    np.random.set_state((kind, words64, position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

@@ -1,0 +1,202 @@
+"""What the plugin changes in every RecBole trainer: evaluation, checkpoints, resuming, a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from recbole.trainer import Trainer
+
+from diffkg_recbole.errors import UserError
+from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
+from diffkg_recbole.trainer.checkpoint import (
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+
+EpochReport = Callable[[dict[str, Any]], None]
+
+
+def _generators(train_data: Any) -> list[torch.Generator]:
+    """Generators that shuffle the training data (two in a knowledge loader)."""
+    loaders = (
+        [train_data.general_dataloader, train_data.kg_dataloader]
+        if hasattr(train_data, "general_dataloader") else [train_data]
+    )
+    return [loader.generator for loader in loaders]
+
+
+class PluginTrainer(Trainer):
+    """Mix-in placed before a RecBole trainer.
+
+    Attributes:
+        last_file: where the state after each evaluated epoch is written, to resume from; None
+            (default) writes none.
+        on_epoch: called with a report after each evaluated epoch: epoch, losses, valid, seconds,
+            and what the model's ``epoch_report()`` says.
+        best_epoch: epoch of the best checkpoint so far (0-based).
+    """
+
+    def __init__(self, config: Any, model: torch.nn.Module) -> None:
+        super().__init__(config, model)
+        self.eval_collector = RankingCollector(config)
+        self.evaluator = RankingEvaluator(config, self.eval_collector)
+        self.last_file: Path | None = None
+        self.on_epoch: EpochReport | None = None
+        self._generators: list[torch.Generator] = []
+        self._pending_generators: list[torch.Tensor] = []
+        self._seconds: dict[str, float] = {}
+        self._losses: dict[str, float] = {}
+        self.best_epoch: int | None = None
+
+    # ---- training ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Callable[[int, float], None] | None = None,
+    ) -> tuple[float, dict | None]:
+        """RecBole's ``fit``; a trainer that resumed goes on with the very same random numbers."""
+        self._generators = _generators(train_data)
+        for generator, state in zip(self._generators, self._pending_generators):
+            generator.set_state(state.cpu())
+
+        def after_epoch(epoch: int, score: float) -> None:
+            if self.last_file is not None:
+                self._save_last(epoch)
+            if self.on_epoch is not None:
+                self.on_epoch(self._epoch_report(epoch))
+            if callback_fn is not None:
+                callback_fn(epoch, score)
+
+        return super().fit(train_data, valid_data, verbose, saved, show_progress, after_epoch)
+
+    def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+        start = perf_counter()
+        losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        self._seconds["train"] = perf_counter() - start
+        values = losses if isinstance(losses, tuple) else (losses,)
+        names = getattr(self.model, "loss_names", None)
+        if names is None or len(names) != len(values):
+            names = ["loss"] if len(values) == 1 else [f"loss{i + 1}" for i in range(len(values))]
+        self._losses = {n: sum(v) if isinstance(v, tuple) else v for n, v in zip(names, values)}
+        return tuple(sum(v) if isinstance(v, tuple) else v for v in values) if isinstance(
+            losses, tuple) else losses
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict]:
+        start = perf_counter()
+        score, result = super()._valid_epoch(valid_data, show_progress)
+        self._seconds["valid"] = perf_counter() - start
+        self._valid_result = dict(result)
+        return score, result
+
+    def _epoch_report(self, epoch: int) -> dict[str, Any]:
+        report = {"epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
+                  "seconds": dict(self._seconds)}
+        if hasattr(self.model, "epoch_report"):
+            report.update(self.model.epoch_report())
+        return report
+
+    # ---- evaluation -------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> dict | None:
+        """RecBole's ``evaluate``; the best model is loaded as plain data."""
+        if eval_data and load_best_model:
+            self._load_model(load_checkpoint(model_file or self.saved_model_file, self.device))
+        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+
+    def _map_reduce(self, result: dict, num_sample: int) -> dict:
+        """Nothing is left to reduce: the evaluator already saw the users of every process."""
+        return result
+
+    # ---- checkpoints ------------------------------------------------------------------------
+
+    def training_state(self) -> dict[str, Any]:
+        """What a trainer with more than one optimizer adds to its checkpoints."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`training_state`."""
+
+    def _state(self, epoch: int) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "config": self.config.plain(),
+            "epoch": epoch,
+            "best_epoch": self.best_epoch,
+            "cur_step": self.cur_step,
+            "best_valid_score": float(self.best_valid_score),
+            "best_valid_result": self.best_valid_result,
+            "state_dict": self.model.state_dict(),
+            "other_parameter": self.model.other_parameter(),
+            "optimizer": self.optimizer.state_dict(),
+            "training_state": self.training_state(),
+        }
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        self.best_epoch = epoch
+        if not self.config["single_spec"] and self.config["local_rank"] != 0:
+            return
+        path = kwargs.pop("saved_model_file", self.saved_model_file)
+        save_checkpoint(self._state(epoch), path)
+        if verbose:
+            self.logger.info(f"Saving current: {path}")
+
+    def _save_last(self, epoch: int) -> None:
+        state = self._state(epoch)
+        state["random"] = random_state()
+        state["generators"] = [g.get_state() for g in self._generators]
+        state["train_loss"] = {str(k): v for k, v in self.train_loss_dict.items()}
+        if self.config["single_spec"] or self.config["local_rank"] == 0:
+            save_checkpoint(state, self.last_file)  # type: ignore[arg-type]
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise UserError(
+                f"the checkpoint does not fit this model and dataset: {error}"
+            ) from None
+        self.model.load_other_parameter(checkpoint.get("other_parameter"))
+
+    def resume_checkpoint(self, resume_file: str | Path) -> None:
+        """Go on after the epoch of a checkpoint.
+
+        From a ``last.pth`` training continues exactly as if it had not stopped; from a best
+        model's file, with fresh random numbers.
+
+        Raises:
+            UserError: damaged file, or one of another model or dataset.
+        """
+        checkpoint = load_checkpoint(resume_file, self.device)
+        made_by = checkpoint["config"].get("model")
+        if made_by != self.config["model"]:
+            raise UserError(f"{resume_file} holds a {made_by}, not a {self.config['model']}")
+        self._load_model(checkpoint)
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.load_training_state(checkpoint["training_state"])
+        self.start_epoch = checkpoint["epoch"] + 1
+        self.cur_step = checkpoint["cur_step"]
+        self.best_valid_score = checkpoint["best_valid_score"]
+        self.best_valid_result = checkpoint["best_valid_result"]
+        self.best_epoch = checkpoint["best_epoch"]
+        self.train_loss_dict = {int(k): v for k, v in checkpoint.get("train_loss", {}).items()}
+        if "random" in checkpoint:
+            restore_random_state(checkpoint["random"])
+            self._pending_generators = checkpoint["generators"]
+        self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")
