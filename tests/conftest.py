@@ -15,7 +15,7 @@ def golden() -> dict[str, np.ndarray]:
     """The numbers recorded from the authors' program, by name.
 
     ``golden.json`` beside the file describes each array. Arrays are read-only, because the
-    fixture is shared by all tests.
+    fixture is shared by all tests: copy them into tensors with ``torch.tensor``.
     """
     with np.load(GOLDEN) as archive:
         arrays = {name: archive[name] for name in archive.files}
