@@ -262,9 +262,10 @@ def test_different_test_pairs_are_counted_from_the_files(tmp_path):
     ({"protocol": "authors"}, "protocol 'clean' against 'authors'"),
     ({"dataset": "other"}, "dataset 'tiny' against 'other'"),
     ({"fingerprint": fingerprint(train="x", all="y")}, "different train pairs (20 against 20)"),
+    ({"fingerprint": fingerprint(users="x", all="y")}, "different users (4 against 4)"),
     ({"fingerprint": fingerprint(valid="x", all="y")}, "different valid pairs (4 against 4)"),
     ({"fingerprint": fingerprint(counts={"users": 4, "items": 8, "train": 20, "valid": 4,
-                                         "test": 6})}, "9 against 8 items"),
+                                         "test": 6})}, "different items (9 against 8)"),
 ])
 def test_what_differs_is_said(tmp_path, change, said):
     one = finished_run(tmp_path, USERS, model="A")

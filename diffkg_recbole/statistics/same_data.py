@@ -9,7 +9,7 @@ from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import CorruptRunError, RunRecord
 
 _PARTS = ("train", "valid", "test")
-_COUNTS = ("users", "items")
+_NAMES = ("users", "items")
 
 
 class IncomparableError(UserError):
@@ -18,9 +18,10 @@ class IncomparableError(UserError):
 
 def data_key(record: RunRecord) -> tuple[Any, ...]:
     """What two runs must share to be compared: dataset, protocol, pairs, users and items."""
-    counts = record["fingerprint"].get("counts") or {}
-    return (record.dataset, record.protocol, *(record["fingerprint"].get(p) for p in _PARTS),
-            *(counts.get(name) for name in _COUNTS))
+    prints = record["fingerprint"]
+    counts = prints.get("counts") or {}
+    return (record.dataset, record.protocol, *(prints.get(name) for name in _PARTS + _NAMES),
+            *(counts.get(name) for name in _NAMES))
 
 
 def check_comparable(rows: Mapping[str, Sequence[RunRecord]]) -> None:
@@ -83,8 +84,9 @@ def describe_difference(first: RunRecord, second: RunRecord) -> str:
     one, two = first["fingerprint"], second["fingerprint"]
     counts_one, counts_two = one.get("counts") or {}, two.get("counts") or {}
     differences += [
-        f"{counts_one.get(name)} against {counts_two.get(name)} {name}"
-        for name in _COUNTS if counts_one.get(name) != counts_two.get(name)
+        f"different {name} ({counts_one.get(name, '?')} against {counts_two.get(name, '?')})"
+        for name in _NAMES
+        if one.get(name) != two.get(name) or counts_one.get(name) != counts_two.get(name)
     ]
     for part in _PARTS:
         if one.get(part) != two.get(part):

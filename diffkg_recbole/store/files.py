@@ -47,8 +47,9 @@ def _to_disk(path: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what killed writers left in ``folder``."""
-    for leftover in folder.glob(f".*{_PART}"):
-        leftover.unlink(missing_ok=True)
+    for pattern in (f".*{_PART}", ".*.tmp"):  # checkpoints are written as .tmp
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:

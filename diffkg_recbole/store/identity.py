@@ -93,12 +93,13 @@ def run_id(
 
     Args:
         configuration: the resolved configuration; keys of :data:`NON_DETERMINING` are left out.
-        fingerprint: hash of the data, or the mapping of a run record, whose ``"all"`` is used.
+        fingerprint: hash of the data, or the mapping of a run record, whose ``"all"`` is used,
+            together with ``"graph"`` (hash of the triples) where the model reads a graph.
         code_version: version of this package.
     """
+    data = fingerprint
     if not isinstance(fingerprint, str):
-        fingerprint = fingerprint["all"]
-    parts = {
-        "code": code_version, "configuration": determining(configuration), "data": fingerprint,
-    }
+        graph = fingerprint.get("graph")
+        data = fingerprint["all"] + (f"+{graph}" if graph else "")
+    parts = {"code": code_version, "configuration": determining(configuration), "data": data}
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()

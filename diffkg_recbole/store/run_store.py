@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +66,15 @@ class RunStore:
             run.close()
             raise UserError(f"{folder} holds another run ({run.id})")
         return run
+
+    def open_fresh(self, identity: Mapping[str, Any], record: Mapping[str, Any]) -> Run:
+        """As :meth:`open`, but what an earlier attempt or result left is removed first."""
+        with self.open(identity, record) as run:
+            aside = run.folder.with_name(f".{run.folder.name}.removed")
+            shutil.rmtree(aside, ignore_errors=True)
+            run.folder.replace(aside)  # at once, or a kill would leave half a run
+            shutil.rmtree(aside)
+        return self.open(identity, record)
 
     def scan(self) -> Scan:
         """Every run under the root, ordered by folder name, and every folder that is none.

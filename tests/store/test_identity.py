@@ -64,6 +64,13 @@ def test_run_id_is_the_hash_of_the_canonical_parts():
     assert run_id({"lr": 0.1}, {"all": "abc", "train": "x"}, "1.0") == expected
 
 
+def test_the_graph_counts_where_a_model_reads_one():
+    ids = {run_id({}, {"all": "abc", **graph}, "1") for graph in ({}, {"graph": "g"},
+                                                                 {"graph": "h"})}
+    assert len(ids) == 3
+    assert run_id({}, {"all": "abc", "graph": None}, "1") in ids
+
+
 def test_paths_device_and_display_do_not_change_the_id():
     base = {"lr": 0.1, "seed": 1}
     moved = {**base, "data_path": "/elsewhere", "device": torch.device("cpu"), "gpu_id": "3",

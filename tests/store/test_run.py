@@ -141,6 +141,22 @@ def test_an_exception_marks_the_run_failed_and_the_next_open_clears_it(store):
         assert not (run.folder / "error.txt").exists()
 
 
+@pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
+def test_open_fresh_forgets_what_was_there(store, status):
+    with store.open(IDENTITY, RECORD) as run:
+        run.append_epoch({"epoch": 0})
+        if status == "finished":
+            run.finish(SUMMARY)
+        elif status == "failed":
+            run.fail("broke")
+    with store.open_fresh(IDENTITY, RECORD) as run:
+        assert not run.finished
+        assert run.epochs() == []
+        with pytest.raises(RunBusyError):
+            store.open(IDENTITY, RECORD)
+    assert [p.name for p in store.root.iterdir() if p.name != ".locks"] == [run.folder.name]
+
+
 def test_a_second_writer_is_refused_while_the_first_lives(store):
     with store.open(IDENTITY, RECORD) as run:
         with pytest.raises(RunBusyError, match=f"process {os.getpid()}"):
@@ -156,7 +172,8 @@ from diffkg_recbole.store import RunStore
 root, identity, record = json.loads(sys.argv[1])
 run = RunStore(root).open(identity, record)
 run.append_epoch({"epoch": 0})
-open(run.folder / ".model.pth.1.part", "w").write("half")
+open(run.folder / ".model.pth.1.tmp", "w").write("half")
+open(run.folder / ".users.parquet.1.part", "w").write("half")
 print("held", flush=True)
 time.sleep(60)
 """
