@@ -134,6 +134,17 @@ class KnowledgeGraph:
         return self.head * self.n_entities + self.tail
 
     @cached_property
+    def _reverse(self) -> Tensor | None:
+        """Edge number of the reverse of each edge; None unless every edge has one.
+
+        Every edge has one in a graph of :meth:`from_triples`.
+        """
+        # If so, the edges in the order (tail, head) are the reverses in the order (head, tail).
+        order = self.pattern.transpose_order
+        symmetric = torch.equal(self.head[order], self.tail)
+        return order if symmetric and torch.equal(self.tail[order], self.head) else None
+
+    @cached_property
     def dense_slots(self) -> ScoreSlots:
         """Where each edge's two partial scores lie in the full [n_entities, 2 n_relations] table
         of (entity, relation met as head or as tail)."""
@@ -203,9 +214,15 @@ class KnowledgeGraph:
         head = rows.to(self.device).unsqueeze(1).expand(top.shape).reshape(-1)
         tail = top.to(self.device).reshape(-1)
         _check_entities(head, tail, self.n_entities)
-        edge, found = self._locate(torch.cat((head, tail)), torch.cat((tail, head)))
         keep = torch.zeros(self.n_edges, dtype=torch.bool, device=self.device)
-        keep[edge[found]] = True
+        edge, found = self._locate(head, tail)
+        edge = edge[found]
+        keep[edge] = True
+        if self._reverse is None:
+            edge, found = self._locate(tail, head)
+            keep[edge[found]] = True
+        else:
+            keep[self._reverse[edge]] = True
         return self.select(keep)
 
     def select(self, keep: Tensor) -> KnowledgeGraph:
@@ -216,9 +233,9 @@ class KnowledgeGraph:
         """
         if keep.shape != self.head.shape or keep.dtype != torch.bool:
             raise ValueError(f"keep must be bool [{self.n_edges}]")
-        keep = keep.to(self.device)
+        edge = keep.to(self.device).nonzero().squeeze(1)
         return self._from_sorted(
-            self.head[keep], self.tail[keep], self.relation[keep],
+            self.head[edge], self.tail[edge], self.relation[edge],
             self.n_entities, self.n_relations,
         )
 
