@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from run_folders import finished_run
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.groups import (
@@ -16,6 +15,7 @@ from diffkg_recbole.groups import (
     user_group_metrics,
     user_groups,
 )
+from tests.run_folders import finished_run
 
 USERS = pd.DataFrame({
     "user": ["a", "b", "c", "d", "e", "f"],

@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from run_folders import fingerprint, finished_run, users_table
 from scipy.stats import norm, rankdata
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
@@ -23,6 +22,7 @@ from diffkg_recbole.statistics import (
     user_means,
 )
 from diffkg_recbole.store import CorruptRunError
+from tests.run_folders import fingerprint, finished_run, users_table
 
 # --- over seeds -------------------------------------------------------------------------------
 

@@ -13,16 +13,16 @@ from typing import Any
 NON_DETERMINING = frozenset({
     # where files lie
     "data_path", "checkpoint_dir", "dataset_save_path", "dataloaders_save_path", "config_files",
-    "store", "cache_dir", "model_file", "dataset_file", "dataloader_file",
-    # where and with how many processes it runs
-    "gpu_id", "use_gpu", "device", "worker", "nproc", "world_size", "local_rank", "offset", "ip",
-    "port", "single_spec", "threads",
+    "store", "cache_dir", "cache_dataset", "model_file", "dataset_file", "dataloader_file",
+    # where it runs; the number of data-parallel processes counts, as each draws its own batches
+    "gpu_id", "use_gpu", "device", "worker", "local_rank", "offset", "ip", "port", "single_spec",
+    "threads",
     # what is shown, logged and kept besides the result
     "state", "show_progress", "verbose", "saved", "save_dataset", "save_dataloaders", "log_wandb",
     "wandb_project", "log_tensorboard", "loss_decimal_place", "metric_decimal_place", "label",
-    "resume",
-    # evaluation batches are sized from memory and change no metric
-    "eval_batch_size", "eval_memory_mb",
+    "resume", "save_recommendations",
+    # batches of a full-sort evaluation change no metric
+    "eval_memory_mb",
 })
 """Configuration keys that leave the result as it is, and therefore the id of the run.
 

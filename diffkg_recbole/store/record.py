@@ -118,6 +118,16 @@ class RunRecord:
         """The best checkpoint (the file need not exist)."""
         return self.folder / "model.pth"
 
+    def matches(self, **wanted: Any) -> bool:
+        """Whether the run has these values; a list, tuple or set allows any of its values."""
+        for key, value in wanted.items():
+            actual = self.label if key == "label" else (
+                self.status if key == "status" else self.get(key))
+            allowed = value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+            if actual not in allowed:
+                return False
+        return True
+
     def is_active(self) -> bool:
         """Whether a live process holds the run."""
         if not lock_path(self.folder).exists():

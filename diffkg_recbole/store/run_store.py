@@ -105,7 +105,7 @@ class RunStore:
         records, corrupt = self.scan()
         for error in corrupt:
             _log.warning("%s", error)
-        return [record for record in records if _matches(record, wanted)]
+        return [record for record in records if record.matches(**wanted)]
 
     def find(self, name: str) -> RunRecord:
         """The one run with this id, beginning of an id, or folder name.
@@ -129,12 +129,3 @@ class RunStore:
 def folder_name(model: str, dataset: str, identifier: str) -> str:
     """``<model>-<dataset>-<first 12 hex digits>``, safe on every file system."""
     return re.sub(r"[^\w.+-]", "_", f"{model}-{dataset}-{identifier[:12]}").lstrip(".")
-
-
-def _matches(record: RunRecord, wanted: Mapping[str, Any]) -> bool:
-    for key, value in wanted.items():
-        actual = record.status if key == "status" else record.get(key)
-        allowed = value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
-        if actual not in allowed:
-            return False
-    return True

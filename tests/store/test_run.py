@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from run_folders import fingerprint
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import RunBusyError, RunRecord, RunStore, run_id
+from tests.run_folders import fingerprint
 
 CONFIGURATION = {"model": "BPR", "learning_rate": 0.1}
 IDENTITY = {"configuration": CONFIGURATION, "fingerprint": fingerprint(), "code_version": "1"}

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-from run_folders import finished_run
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import CorruptRunError, RunRecord, RunStore
+from tests.run_folders import finished_run
 
 USERS = {"u1": 0.5, "u2": 1.0}
 
