@@ -206,9 +206,14 @@ class Config(RecBoleConfig):
     # ---- plain data -----------------------------------------------------------------------------
 
     def plain(self) -> dict[str, Any]:
-        """The resolved configuration as plain data (str, numbers, lists, dicts, None)."""
-        return {key: _plain(value) for key, value in sorted(self.final_config_dict.items())
-                if key not in _DERIVED}
+        """The resolved configuration as plain data (str, numbers, lists, dicts, None).
+
+        Given to ``Config(config_dict=...)`` it makes the same configuration again.
+        """
+        values = {key: _plain(value) for key, value in sorted(self.final_config_dict.items())
+                  if key not in _DERIVED}
+        values["data_path"] = str(Path(values["data_path"]).parent)  # RecBole appended the name
+        return values
 
 
 # Set by RecBole or the plugin from other keys or the machine; not part of a configuration.

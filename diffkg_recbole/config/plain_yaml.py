@@ -70,13 +70,18 @@ def parse_word(text: str) -> Any:
     RecBole calls ``eval`` here; a literal parser gives the same for every literal and runs
     nothing.
     """
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
+    word = text.strip()
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    if word in ("null", "~"):
+        return None
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
+        if not word.startswith(("[", "{")):
+            return text
         try:
-            value = yaml.load(text, Loader=ConfigLoader)
+            value = yaml.load(word, Loader=ConfigLoader)  # noqa: S506
         except yaml.YAMLError:
             return text
     allowed = (str, int, float, list, tuple, dict, bool, type(None))

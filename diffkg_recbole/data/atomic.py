@@ -19,7 +19,7 @@ def _header(path: Path, separator: str, encoding: str) -> dict[str, FeatureType]
         raise DataError(path, f"is not {encoding} text ({error})", line=1) from None
     columns = {}
     for word in head.split(separator):
-        name, colon, kind = word.partition(":")
+        name, _, kind = word.partition(":")
         try:
             columns[name] = FeatureType(kind)
         except ValueError:
@@ -60,6 +60,7 @@ def read_atomic(
     if not plain or not wanted:
         return None, wanted
     names = list(columns)
+    expected = f"{len(names)} columns: {', '.join(names)}"
     types = {n: np.float64 if k == FeatureType.FLOAT else str for n, k in wanted.items()}
     try:
         frame = pd.read_csv(
@@ -69,8 +70,11 @@ def read_atomic(
         )
     except (ValueError, pd.errors.ParserError) as error:
         line, problem = _find_bad_line(path, columns, separator, encoding)
-        raise DataError(path, problem or str(error), f"{len(names)} columns: {', '.join(names)}",
-                        line=line) from None
+        raise DataError(path, problem or str(error), expected, line=line) from None
+    if frame[list(wanted)[-1]].isna().any():  # an empty value, or a line that is too short
+        line, problem = _find_bad_line(path, columns, separator, encoding)
+        if problem:
+            raise DataError(path, problem, expected, line=line)
     return frame[list(wanted)], wanted
 
 

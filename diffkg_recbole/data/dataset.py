@@ -120,7 +120,7 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
         return triples
 
     def _load_link(self, token: str, dataset_path: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Item to entity and back, one to one: of several links of one item or entity, the first."""
+        """Item to entity and back, one to one: of several links of one item, the first."""
         path = Path(dataset_path) / f"{token}.link"
         link = self._load_feat(str(path), "link")
         if link is None:

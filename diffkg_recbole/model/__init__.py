@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import pkgutil
 
 from diffkg_recbole.errors import UserError
 
 # Model name -> module that defines a class of that name.
 PLUGIN_MODELS: dict[str, str] = {
     "DiffKG": "diffkg_recbole.model.diffkg",
+    "KGCL": "diffkg_recbole.model.kgcl",
 }
 
 _RECBOLE_PACKAGES = (
@@ -30,15 +30,13 @@ def _recbole_module(name: str) -> str | None:
 
 def _near_names(name: str) -> list[str]:
     """Model names like ``name``, in their own spelling."""
-    modules = {m.lower(): m for m in PLUGIN_MODELS}
+    names = {plugin.lower(): plugin for plugin in PLUGIN_MODELS}
     for package in _RECBOLE_PACKAGES[:2]:
         folder = importlib.import_module(f"recbole.model.{package}")
-        modules.update({
-            m.name: n for m in pkgutil.iter_modules(folder.__path__)
-            for n in dir(folder) if n.lower() == m.name and m.name not in modules
-        })
-    near = difflib.get_close_matches(name.lower(), modules, n=4, cutoff=0.4)
-    return [modules[m] for m in near]
+        classes = (n for n, value in vars(folder).items() if isinstance(value, type))
+        names.update({n.lower(): n for n in classes})
+    near = difflib.get_close_matches(name.lower(), names, n=4, cutoff=0.4)
+    return [names[n] for n in near]
 
 
 def get_model(name: str) -> type:

@@ -14,6 +14,7 @@ from diffkg_recbole.trainer.trainer import PluginTrainer
 # Model name -> module that defines a class `<Model>Trainer`.
 PLUGIN_TRAINERS: dict[str, str] = {
     "DiffKG": "diffkg_recbole.trainer.diffkg",
+    "KGCL": "diffkg_recbole.trainer.kgcl",
 }
 
 

@@ -27,10 +27,10 @@ def plain_data(value: Any) -> Any:
     """
     if isinstance(value, torch.Tensor):
         return value.detach()
+    if isinstance(value, np.generic):  # before float: np.float64 is a float
+        return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, OrderedDict):
@@ -69,7 +69,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(path, f"cannot be loaded as plain data ({reason})",
                         "a checkpoint written by this plugin") from None
     if not isinstance(state, dict) or "state_dict" not in state:

@@ -38,7 +38,7 @@ class PluginTrainer(Trainer):
         last_file: where the state after each evaluated epoch is written, to resume from; None
             (default) writes none.
         on_epoch: called with a report after each evaluated epoch: epoch, losses, valid, seconds,
-            and what the model's ``epoch_report()`` says.
+            and what the model's ``epoch_report()`` and the schedule's ``phase_report`` say.
         best_epoch: epoch of the best checkpoint so far (0-based).
     """
 
@@ -102,6 +102,8 @@ class PluginTrainer(Trainer):
     def _epoch_report(self, epoch: int) -> dict[str, Any]:
         report = {"epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
                   "seconds": dict(self._seconds)}
+        for group, values in getattr(self, "phase_report", {}).items():
+            report[group].update(values)
         if hasattr(self.model, "epoch_report"):
             report.update(self.model.epoch_report())
         return report

@@ -1,0 +1,102 @@
+"""Training schedule of DiffKG: diffusion pass, rebuilding, recommender pass."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import torch
+from recbole.utils import KGDataLoaderState, set_color
+from torch import Tensor
+from tqdm import tqdm
+
+from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper, average_gradients
+from diffkg_recbole.trainer.trainer import PluginTrainer
+
+
+class DiffKGSchedule(EpochLoop):
+    """One epoch (paper, algorithm 1): every ``diffusion_every`` epochs the denoiser is trained on
+    all rows and the graph rebuilt; then the recommender is trained on the interactions."""
+
+    denoiser_optimizer: torch.optim.Optimizer
+    phase_report: dict[str, dict[str, float]]
+
+    def _train_epoch(
+        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+    ) -> Any:
+        network = self.model.network
+        self.phase_report = {"losses": {}, "seconds": {}}
+        if epoch_idx % network.settings.diffusion_every == 0:
+            start = perf_counter()
+            self.train_denoiser(network.draws.row_order(network.n_rows), epoch_idx, show_progress)
+            trained = perf_counter()
+            self.rebuild_graph(epoch_idx, show_progress)
+            self.phase_report["seconds"] = {
+                "diffusion": trained - start, "rebuilding": perf_counter() - trained,
+            }
+        train_data.set_mode(KGDataLoaderState.RS)
+        return super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+
+    def train_denoiser(self, order: Tensor, epoch_idx: int, show_progress: bool = False) -> None:
+        """One pass over the rows of the graph, in the given order ([n_rows] entity ids)."""
+        network = self.model.network
+        network.train()
+        target = network.collaborative_target()
+        size = network.settings.diffusion_batch_size
+        progress = _bar(-(-len(order) // size), f"Diffuse {epoch_idx:>3}", show_progress)
+        sums: Tensor | None = None
+        for entity, rows in network.diffusion_batches(order):
+            self.denoiser_optimizer.zero_grad()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.enable_amp):
+                loss, elbo, ckgc = network.diffusion_loss(entity, rows, target)
+            loss.backward()
+            if not self.config["single_spec"]:
+                average_gradients(network.denoiser.parameters())
+            self.denoiser_optimizer.step()
+            terms = torch.stack([elbo, ckgc.to(elbo)])
+            sums = terms if sums is None else sums + terms
+            progress.update()
+        progress.close()
+        if sums is not None:
+            elbo_sum, ckgc_sum = sums.tolist()
+            self.phase_report["losses"] = {"elbo": elbo_sum, "ckgc": ckgc_sum}
+
+    def rebuild_graph(self, epoch_idx: int, show_progress: bool = False) -> None:
+        """Generate every row and make the denoised graph of this epoch."""
+        network = self.model.network
+        network.eval()
+        progress = _bar(network.n_rows, f"Rebuild {epoch_idx:>3}", show_progress)
+        top = network.generated_top(progress.update)
+        progress.close()
+        problem = network.rebuild(top)
+        if problem:
+            self.logger.warning(f"epoch {epoch_idx}: {problem}")
+
+
+def _bar(total: int, name: str, show: bool) -> tqdm:
+    return tqdm(total=total, ncols=100, desc=set_color(name, "pink"), disable=not show)
+
+
+class DiffKGTrainer(PluginTrainer, DiffKGSchedule, WithoutWrapper):
+    """Two Adam optimizers with one learning rate: the recommender's and the denoiser's."""
+
+    def __init__(self, config: Any, model: torch.nn.Module) -> None:
+        super().__init__(config, model)
+        self.phase_report = {}
+        self.denoiser_optimizer = torch.optim.Adam(
+            model.network.denoiser.parameters(), lr=self.learning_rate, fused=True
+        )
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        kwargs.setdefault("params", self.model.recommender_parameters())
+        return super()._build_optimizer(**kwargs)
+
+    def training_state(self) -> dict[str, Any]:
+        """The denoiser's optimizer and the model's generators."""
+        return {"denoiser_optimizer": self.denoiser_optimizer.state_dict(),
+                "draws": self.model.network.draws.state()}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`training_state`."""
+        self.denoiser_optimizer.load_state_dict(state["denoiser_optimizer"])
+        self.model.network.draws.load_state(state["draws"])

@@ -1,0 +1,62 @@
+"""Negative samplers: same draws as RecBole's, never a positive, errors that say what to do."""
+
+import numpy as np
+import pytest
+from recbole.sampler import KGSampler, Sampler
+
+from diffkg_recbole.config import Config
+from diffkg_recbole.data import create_dataset
+from diffkg_recbole.data.sampler import PairSampler, TripleSampler, UsedPairs
+from diffkg_recbole.errors import UserError
+from tests.data.small import ITEMS, PARTS, write_small
+
+PHASES = ["train", "valid", "test"]
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return create_dataset(Config("CFKG", "small", config_dict=write_small(tmp_path))).build()
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("distribution", ["uniform", "popularity"])
+def test_draws_equal_recboles(parts, phase, distribution):
+    users = np.array([1, 2, 3, 1, 2, 3, 3, 1] * 5)
+    drawn = []
+    for sampler_class in (Sampler, PairSampler):
+        sampler = sampler_class(PHASES, parts, distribution).set_phase(phase)
+        np.random.seed(4)
+        drawn.append(sampler.sample_by_user_ids(users, None, 2).numpy())
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_negative_tails_equal_recboles(parts):
+    heads = parts[0].head_entities
+    drawn = []
+    for sampler_class in (KGSampler, TripleSampler):
+        sampler = sampler_class(parts[0])
+        np.random.seed(9)
+        drawn.append(sampler.sample_by_entity_ids(np.tile(heads, 6), 1).numpy())
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_a_negative_is_never_used_before_nor_padding(parts):
+    sampler = PairSampler(PHASES, parts).set_phase("train")
+    train = parts[0].inter_feat
+    users = np.repeat(train["user_id"].numpy(), 50)
+    negatives = sampler.sample_by_user_ids(users, None, 1).numpy()
+    used = set(zip(train["user_id"].tolist(), train["item_id"].tolist()))
+    assert negatives.min() >= 1
+    assert not used & set(zip(users.tolist(), negatives.tolist()))
+
+
+def test_a_user_of_every_item_is_refused(tmp_path):
+    parts = {**PARTS, "train": [*PARTS["train"], *(("e", item) for item in ITEMS)]}
+    dataset = create_dataset(Config("BPR", "small", config_dict=write_small(tmp_path, parts=parts)))
+    with pytest.raises(UserError, match=r"1 user\(s\) interacted with every item"):
+        PairSampler(PHASES, dataset.build())
+
+
+def test_used_pairs_of_nothing():
+    used = UsedPairs(np.array([], dtype=int), np.array([], dtype=int), 5)
+    assert used.contains(np.array([0, 1]), np.array([1, 2])).tolist() == [False, False]
