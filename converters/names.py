@@ -1,0 +1,88 @@
+"""``user_list.txt``, ``item_list.txt``, ``entity_list.txt``, ``relation_list.txt``: names of ids.
+
+Lines ``org_id remap_id``, normally with that header; a header may name further columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from converters.integer_text import ID_LIMIT
+from converters.knowledge_data import KINDS
+from converters.sources import SourceFolder
+from diffkg_recbole.errors import DataError
+
+_LINE = "'org_id remap_id' (a name and an integer)"
+
+
+def list_file(kind: str) -> str:
+    return f"{kind}_list.txt"
+
+
+def read_names(folder: SourceFolder) -> tuple[dict[str, pd.Series], dict[str, int]]:
+    """Names of the lists that are there.
+
+    Returns:
+        names by kind (series of str, indexed by id), and for each list the size of its id space
+        (its largest id + 1).
+
+    Raises:
+        DataError: a line without an id, or an id that stands twice.
+    """
+    names: dict[str, pd.Series] = {}
+    sizes: dict[str, int] = {}
+    for kind in KINDS:
+        file = list_file(kind)
+        if folder.has(file):
+            series = _parse_list(folder.read(file, f"lines of {_LINE}"), folder.path / file)
+            names[kind] = series
+            sizes[kind] = int(series.index.max()) + 1
+    return names, sizes
+
+
+def _parse_list(content: bytes, path: Path) -> pd.Series:
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        broken = content[:error.start].count(b"\n") + 1
+        raise DataError(path, "is not UTF-8 text", f"lines of {_LINE}", broken) from None
+    header = lines[0].split() if "remap_id" in lines[0].split() else []
+    names: dict[int, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (header and number == 1):
+            continue
+        name, identifier = _name_and_id(line, header)
+        if not identifier.isdecimal() or int(identifier) >= ID_LIMIT:
+            raise DataError(path, f"'{line.strip()}' has no id", _LINE, number)
+        if int(identifier) in names:
+            raise DataError(path, f"id {identifier} stands twice", "each id once", number)
+        names[int(identifier)] = name
+    if not names:
+        raise DataError(path, "holds no name", f"lines of {_LINE}")
+    return pd.Series(names, dtype=object).sort_index()
+
+
+def _name_and_id(line: str, header: list[str]) -> tuple[str, str]:
+    """Name and id of a line; a header of more than two columns says where they stand."""
+    if len(header) <= 2:  # the id is the last word, so that a name may hold spaces
+        words = line.rsplit(maxsplit=1)
+        return (words[0].strip(), words[1]) if len(words) == 2 else ("", "")
+    words = line.split()
+    name = header.index("org_id") if "org_id" in header else 0
+    identifier = header.index("remap_id")
+    return (words[name], words[identifier]) if len(words) == len(header) else ("", "")
+
+
+def write_names(names: Mapping[str, pd.Series], folder: Path) -> list[Path]:
+    """Write the lists; returns the files written."""
+    written = []
+    for kind in KINDS:
+        if kind in names:
+            path = folder / list_file(kind)
+            lines = names[kind].astype(str) + " " + names[kind].index.astype(str)
+            path.write_text("\n".join(["org_id remap_id", *lines]) + "\n", encoding="utf-8")
+            written.append(path)
+    return written
