@@ -1,0 +1,237 @@
+"""The terms of the objectives: ranking, L2, contrast (SPEC 5) and diffusion (SPEC 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from diffkg_recbole.model.denoiser import Denoiser
+from diffkg_recbole.model.diffusion import GaussianDiffusion
+from diffkg_recbole.model.rows import SparseRows
+
+# Similarities of one block of anchors with all candidates: small enough for a CPU's cache.
+_BLOCK_ENTRIES = 1 << 22
+
+
+def bpr_loss(positive_score: Tensor, negative_score: Tensor, batch_size: int) -> Tensor:
+    """Σ -log σ(s_ui - s_uj) / batch_size. Scalar.
+
+    Args:
+        positive_score, negative_score: s_ui and s_uj, [B].
+        batch_size: the configured size, also where B is smaller.
+    """
+    return F.softplus(negative_score - positive_score).sum() / batch_size
+
+
+def l2_loss(parameters: Iterable[Tensor]) -> Tensor:
+    """Σ ‖Θ‖² over the parameters, without a weight. Scalar.
+
+    Raises:
+        ValueError: no parameter.
+    """
+    squares = [parameter.square().sum() for parameter in parameters]
+    if not squares:
+        raise ValueError("the L2 term needs at least one parameter")
+    return torch.stack(squares).sum()
+
+
+# ---- contrast -----------------------------------------------------------------------------------
+
+
+def info_nce(
+    anchors_view: Tensor,
+    candidates_view: Tensor,
+    nodes: Tensor,
+    temperature: float,
+    block_size: int | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-log ( exp(cos(a_i, c_i) / τ) / Σ_m exp(cos(a_i, c_m) / τ) ) over anchors i. Scalar.
+
+    The anchors a are the rows ``nodes`` of one view; the candidates c are all rows of the other,
+    and an anchor's positive is the same node there. The similarities are made for a block of
+    anchors at a time and never kept for the backward pass (see :class:`_ContrastOfUnitRows`).
+
+    Args:
+        anchors_view: the auxiliary view, [M, d].
+        candidates_view: the main view, [M, d].
+        nodes: [B] int64; repeats count as often as they occur.
+        temperature: τ > 0.
+        block_size: anchors whose similarities [block_size, M] are held at once; None: as many
+            as fit a CPU's cache.
+        reduction: ``"mean"`` or ``"sum"`` over the anchors.
+
+    Raises:
+        ValueError: another reduction.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
+    if block_size is None:
+        block_size = max(_BLOCK_ENTRIES // candidates_view.shape[0], 1)
+    anchors = F.normalize(anchors_view[nodes], dim=1) / temperature
+    candidates = F.normalize(candidates_view, dim=1)
+    total = _ContrastOfUnitRows.apply(anchors, candidates, nodes, block_size)
+    return total / nodes.numel() if reduction == "mean" else total
+
+
+class _ContrastOfUnitRows(torch.autograd.Function):
+    """Σ_i ( log Σ_m exp(a_i · c_m) - a_i · c_{n_i} ) for anchors a [B, d], candidates c [M, d].
+
+    The result is a sum, so its gradients are known up to a factor while it is computed:
+    a_i receives Σ_m p_im c_m - c_{n_i} and c_m receives Σ_i p_im a_i - Σ_{i: n_i = m} a_i, with
+    p the softmax. They are made there and then, block by block; [B, M] is never stored, and
+    nothing is computed twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, anchors: Tensor, candidates: Tensor, nodes: Tensor, block_size: int
+    ) -> Tensor:
+        with_gradients = any(ctx.needs_input_grad[:2])
+        positives = candidates[nodes]
+        total = anchors.new_zeros(())
+        if with_gradients:
+            for_anchors = positives.neg_()
+            for_candidates = torch.zeros_like(candidates)
+            for_candidates.index_add_(0, nodes, anchors, alpha=-1)
+        for begin in range(0, anchors.shape[0], block_size):
+            block = slice(begin, begin + block_size)
+            weights = anchors[block] @ candidates.t()
+            largest = weights.amax(1, keepdim=True)
+            # The differences are exact where the loss is small, unlike a difference of two sums.
+            ahead = largest - weights.gather(1, nodes[block].unsqueeze(1))
+            sums = weights.sub_(largest).exp_().sum(1, keepdim=True)
+            total += (ahead + sums.log()).sum()
+            if with_gradients:
+                # The softmax's denominator goes to the smaller factor.
+                for_anchors[block].addcdiv_(weights @ candidates, sums)
+                for_candidates.addmm_(weights.t(), anchors[block] / sums)
+        if with_gradients:
+            ctx.save_for_backward(for_anchors, for_candidates)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        for_anchors, for_candidates = ctx.saved_tensors
+        return gradient * for_anchors, gradient * for_candidates, None, None
+
+
+# ---- diffusion ----------------------------------------------------------------------------------
+
+
+def ckgc_target(user: Tensor, item: Tensor, user_embedding: Tensor, n_items: int) -> Tensor:
+    """Rᵀ E_u: for each item the sum of its users' embeddings. [I, d].
+
+    Constant through a diffusion epoch: compute it once.
+
+    Args:
+        user, item: training pairs, [P] int64 each; a repeated pair counts once (R is 0/1).
+        user_embedding: E_u, [U, d].
+        n_items: I.
+    """
+    n_users = user_embedding.shape[0]
+    pairs = torch.unique(item * n_users + user)  # sorted by item
+    item, user = torch.div(pairs, n_users, rounding_mode="floor"), pairs % n_users
+    indptr = item.new_zeros(n_items + 1)
+    torch.cumsum(torch.bincount(item, minlength=n_items), 0, out=indptr[1:])
+    return F.embedding_bag(user, user_embedding, indptr, mode="sum", include_last_offset=True)
+
+
+def ckgc_loss(x0_hat: Tensor, item_target: Tensor, entity: Tensor) -> Tensor:
+    """Collaborative knowledge graph convolution: mean_d (χ̂[:, :I] (Rᵀ E_u) - E_e)². [B].
+
+    Args:
+        x0_hat: predicted rows, [B, N].
+        item_target: Rᵀ E_u, [I, d].
+        entity: E_e of the rows' entities, [B, d].
+    """
+    return (x0_hat[:, : item_target.shape[0]] @ item_target - entity).square().mean(1)
+
+
+def diffusion_loss(elbo: Tensor, ckgc: Tensor, ckgc_weight: float) -> Tensor:
+    """(1 - λ) mean(elbo) + λ mean(ckgc), both [B]. Scalar."""
+    return (1 - ckgc_weight) * elbo.mean() + ckgc_weight * ckgc.mean()
+
+
+def diffusion_terms(
+    denoiser: Denoiser,
+    diffusion: GaussianDiffusion,
+    rows: SparseRows,
+    *,
+    t: Tensor,
+    noise: Tensor,
+    keep_mask: Tensor | None,
+    target: Tensor,
+    entity: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Both terms of the diffusion loss for a batch of rows, ready for backward.
+
+    Equals :meth:`GaussianDiffusion.elbo` and :func:`ckgc_loss` of the denoiser's prediction, but
+    holds two [B, N] tensors at most beside the mask: the noisy row, written over ``noise``, and
+    the prediction's error.
+
+    Args:
+        denoiser: the network.
+        diffusion: the process.
+        rows: clean rows χ_0, B of length N.
+        t: time steps, [B] int64.
+        noise: ε, contiguous [B, N]; **overwritten**.
+        keep_mask: True for the input columns that stay, [B, N] bool; None: no dropout.
+        target: Rᵀ E_u, [I, d].
+        entity: E_e of the rows' entities, [B, d].
+
+    Returns:
+        elbo [B] float64 and ckgc [B].
+    """
+    x_t = diffusion.q_sample_sparse_(rows, t, noise)
+    scale = denoiser.row_scale(torch.linalg.vector_norm(x_t, dim=1))
+    if keep_mask is not None:
+        x_t.mul_(keep_mask)
+        scale = scale / (1 - denoiser.dropout)
+    hidden = denoiser.hidden(x_t @ denoiser.input_weight, scale, t)
+    output = denoiser.output
+    squared_error, pooled = _OutputErrors.apply(
+        hidden, output.weight, output.bias, target, rows.flat_places()
+    )
+    elbo = diffusion.weigh(squared_error / rows.n_columns, t)
+    return elbo, (pooled - entity).square().mean(1)
+
+
+class _OutputErrors(torch.autograd.Function):
+    """Of χ̂ = W h + b: the squared error Σ_n (χ̂_n - χ_n)² and the pooled items χ̂[:I] · target.
+
+    With the error e = χ̂ - χ and gradients u [B] and v [B, d] of the two results, the gradient of
+    χ̂ is 2 u e + v targetᵀ (items only). It is never formed: u scales rows of h instead of rows
+    of e, and the item part goes through (W[:I]ᵀ target) [H, d].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, ones: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        n_items = target.shape[0]
+        through = weight[:n_items].t() @ target
+        pooled = torch.addmm(bias[:n_items] @ target, hidden, through)
+        error = torch.addmm(bias, hidden, weight.t())
+        error.view(-1).index_add_(0, ones, error.new_full((1,), -1.0).expand(ones.shape))
+        ctx.save_for_backward(hidden, weight, error, target, through)
+        return torch.linalg.vector_norm(error, dim=1).square(), pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_error: Tensor, for_pooled: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, error, target, through = ctx.saved_tensors
+        n_items = target.shape[0]
+        factor = 2 * for_error.unsqueeze(1)
+        for_hidden = (error @ weight).mul_(factor).addmm_(for_pooled, through.t())
+        for_weight = error.t() @ (hidden * factor)
+        for_weight[:n_items].addmm_(target, for_pooled.t() @ hidden)
+        for_bias = factor.squeeze(1) @ error
+        for_bias[:n_items].addmv_(target, for_pooled.sum(0))
+        return for_hidden, for_weight, for_bias, None, None
