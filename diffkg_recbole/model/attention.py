@@ -13,6 +13,7 @@ from torch.nn import functional
 from diffkg_recbole.model.draws import Draws
 from diffkg_recbole.model.graph import KnowledgeGraph, ScoreSlots
 from diffkg_recbole.model.sparse import (
+    CsrPattern,
     gathered_sum,
     sampled_product,
     segment_softmax,
@@ -90,6 +91,7 @@ class RelationAttention(nn.Module):
         *,
         draws: Draws | None = None,
         keep_masks: Sequence[Tensor] | None = None,
+        edge_keep: Tensor | None = None,
     ) -> Tensor:
         """Entity representations after all hops.
 
@@ -99,6 +101,9 @@ class RelationAttention(nn.Module):
             graph: edges to attend over.
             draws: source of the dropout masks; needed when training with dropout.
             keep_masks: these masks instead of drawn ones, per hop [n_entities, d] bool.
+            edge_keep: edges to use, [n_edges] bool; None: all. The result is that of
+                ``graph.select(edge_keep)``, without a pattern to sort anew: for subsets that
+                change with every step.
 
         Returns:
             [n_entities, d].
@@ -121,7 +126,7 @@ class RelationAttention(nn.Module):
             if shift is not None:
                 scores = scores + shift
             scores = functional.leaky_relu(scores, self.slope)
-            attention = segment_softmax(graph.pattern, scores)
+            attention = _attention(graph.pattern, scores, edge_keep)
             x = weighted_sum(graph.pattern, attention, x, add_input=True)
             mask = keep_masks[hop] if keep_masks else None
             x = dropped_and_normalized(x, mask, self.message_dropout)
@@ -145,6 +150,15 @@ class RelationAttention(nn.Module):
         if self.table != "auto":
             dense = self.table == "dense"
         return graph.dense_slots if dense else graph.distinct_slots
+
+
+def _attention(pattern: CsrPattern, scores: Tensor, edge_keep: Tensor | None) -> Tensor:
+    """Softmax of each head's scores over the edges that are kept; others get 0. [n_edges]."""
+    if edge_keep is None:
+        return segment_softmax(pattern, scores)
+    lowest = torch.finfo(scores.dtype).min
+    weights = segment_softmax(pattern, scores.masked_fill(~edge_keep, lowest))
+    return weights * edge_keep  # a head that lost all its edges has equal weights until here
 
 
 def _projected_relations(relation: Tensor, weight: Tensor) -> Tensor:
