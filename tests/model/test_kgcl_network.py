@@ -1,0 +1,493 @@
+"""KGCL's network against plain float64 forms, written out entity by entity in the test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from diffkg_recbole.model.graph import KnowledgeGraph
+from diffkg_recbole.model.kgcl.draws import KGCLDraws
+from diffkg_recbole.model.kgcl.edge_dropout import InteractionDropout
+from diffkg_recbole.model.kgcl.network import KGCLNetwork
+from diffkg_recbole.model.kgcl.settings import KGCLSettings
+from diffkg_recbole.model.propagation import BipartiteGraph
+
+N_USERS, N_ITEMS, N_ENTITIES, N_RELATIONS, SIZE = 6, 8, 14, 3, 5
+UNREACHED = 7  # item without a triple
+
+
+class RecordedDraws(KGCLDraws):
+    """Draws that remember what they gave."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.given: dict[str, list[torch.Tensor]] = {}
+
+
+def _recorded(name: str) -> Callable:
+    def draw(self: RecordedDraws, *arguments):
+        value = getattr(KGCLDraws, name)(self, *arguments)
+        self.given.setdefault(name, []).append(value)
+        return value
+
+    return draw
+
+
+for _name in ("kg_subset", "interaction_uniform", "kg_keep", "interaction_keep", "keep_mask"):
+    setattr(RecordedDraws, _name, _recorded(_name))
+
+
+def make_triples() -> np.ndarray:
+    generator = np.random.default_rng(11)
+    heads = generator.integers(0, UNREACHED, 30)
+    relations = generator.integers(0, N_RELATIONS, 30)
+    tails = generator.integers(UNREACHED + 1, N_ENTITIES, 30)
+    return np.stack([heads, relations, tails], axis=1)
+
+
+def make_network(draws: KGCLDraws | None = None, **settings) -> KGCLNetwork:
+    torch.manual_seed(7)
+    graph = KnowledgeGraph.from_triples(make_triples(), N_ENTITIES, N_RELATIONS)
+    users = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5])
+    items = torch.tensor([0, 1, 7, 1, 2, 3, 0, 4, 7, 6, 1, 3, 0])
+    interactions = BipartiteGraph(users, items, N_USERS, N_ITEMS)
+    chosen = KGCLSettings(**{"embedding_size": SIZE, **settings})
+    network = KGCLNetwork(
+        graph, interactions, chosen, draws or KGCLDraws(3), dtype=torch.float64
+    )
+    with torch.no_grad():
+        network.attention.bias.normal_(0, 0.5)  # a bias of zero would hide that it is used
+        network.relation_embedding.mul_(2)
+    return network
+
+
+BATCH = tuple(torch.tensor(ids) for ids in ([0, 1, 3, 0], [7, 2, 4, 0], [5, 6, 2, 3]))
+
+
+# ---- the plain forms --------------------------------------------------------------------------
+
+
+def plain_attention(network: KGCLNetwork, edges, masks=None) -> np.ndarray:
+    """Attention over ``edges`` [(head, relation, tail)], hop by hop and edge by edge."""
+    weight = network.attention.weight.detach().numpy()
+    bias = network.attention.bias.detach().numpy()
+    relations = network.relation_embedding.detach().numpy()
+    x = network.entity_embedding.detach().numpy()
+    for hop in range(network.settings.n_hops):
+        new = np.zeros_like(x)
+        for entity in range(len(x)):
+            own = [(r, t) for h, r, t in edges if h == entity]
+            scores = [
+                ((np.concatenate([x[entity], x[t]]) @ weight + bias) * relations[r]).sum()
+                for r, t in own
+            ]
+            scores = [s if s > 0 else 0.2 * s for s in scores]
+            total = sum(math.exp(s) for s in scores)
+            new[entity] = x[entity]
+            for (_, tail), score in zip(own, scores):
+                new[entity] += math.exp(score) / total * x[tail]
+            if masks is not None:
+                new[entity] *= masks[hop][entity].numpy() / (1 - network.settings.message_dropout)
+            norm = np.sqrt((new[entity] ** 2).sum())
+            new[entity] /= max(norm, 1e-12)
+        x = new
+    return x
+
+
+def edges_of(graph: KnowledgeGraph, keep=None) -> list[tuple[int, int, int]]:
+    edges = list(zip(graph.head.tolist(), graph.relation.tolist(), graph.tail.tolist()))
+    return edges if keep is None else [e for e, kept in zip(edges, keep.tolist()) if kept]
+
+
+def pairs_of(network: KGCLNetwork, keep=None) -> list[tuple[int, int]]:
+    graph = network.interactions
+    pairs = list(zip(graph.user.tolist(), graph.item.tolist()))
+    return pairs if keep is None else [p for p, kept in zip(pairs, keep.tolist()) if kept]
+
+
+def plain_operator(pairs, degree_pairs=None, factor: float = 1.0) -> np.ndarray:
+    """Symmetric-normalised bipartite adjacency without self loops, dense."""
+    adjacency = np.zeros((N_USERS + N_ITEMS, N_USERS + N_ITEMS))
+    degree = np.zeros(N_USERS + N_ITEMS)
+    for user, item in pairs if degree_pairs is None else degree_pairs:
+        degree[user] += 1
+        degree[N_USERS + item] += 1
+    for user, item in pairs:
+        value = factor / math.sqrt(degree[user] * degree[N_USERS + item])
+        adjacency[user, N_USERS + item] = adjacency[N_USERS + item, user] = value
+    return adjacency
+
+
+def plain_represent(network: KGCLNetwork, edges, operator, masks=None):
+    items = plain_attention(network, edges, masks)[:N_ITEMS]
+    layer = np.concatenate([network.user_embedding.detach().numpy(), items])
+    total = layer.copy()
+    for _ in range(network.settings.n_layers):
+        layer = operator @ layer
+        total += layer
+    return total[:N_USERS], total[N_USERS:]
+
+
+def plain_info_nce(anchors, candidates, index, temperature: float) -> float:
+    def cosine(a, b):
+        return (a @ b) / math.sqrt((a @ a) * (b @ b))
+
+    total = 0.0
+    for i in index.tolist():
+        similarities = [cosine(anchors[i], c) / temperature for c in candidates]
+        total += math.log(sum(math.exp(s) for s in similarities)) - similarities[i]
+    return total
+
+
+# ---- representations --------------------------------------------------------------------------
+
+
+def test_scoring_uses_the_whole_graphs_without_dropout():
+    network = make_network().eval()
+    users, items = network()
+    expected = plain_represent(network, edges_of(network.graph), plain_operator(pairs_of(network)))
+    np.testing.assert_allclose(users.detach(), expected[0], rtol=1e-11)
+    np.testing.assert_allclose(items.detach(), expected[1], rtol=1e-11)
+
+
+def test_a_training_step_hides_edges_and_drops_messages():
+    draws = RecordedDraws(3)
+    network = make_network(draws, edge_dropout=0.4).train()
+    users, items = network.represent_step()
+    (edge_keep,), (pair_keep,) = draws.given["kg_keep"], draws.given["interaction_keep"]
+    assert 0 < edge_keep.sum() < len(edge_keep)
+    assert 0 < pair_keep.sum() < len(pair_keep)
+    operator = plain_operator(pairs_of(network, pair_keep), pairs_of(network), 1 / 0.6)
+    edges = edges_of(network.graph, edge_keep)
+    expected = plain_represent(network, edges, operator, draws.given["keep_mask"])
+    np.testing.assert_allclose(users.detach(), expected[0], rtol=1e-11)
+    np.testing.assert_allclose(items.detach(), expected[1], rtol=1e-11)
+
+
+def test_hidden_edges_equal_a_smaller_graph():
+    network = make_network(message_dropout=0.0)
+    keep = torch.rand(network.graph.n_edges) < 0.3
+    heads = torch.unique(network.graph.head[keep])
+    assert len(heads) < len(torch.unique(network.graph.head))  # some head loses every edge
+    inputs = network.entity_embedding, network.relation_embedding
+    masked = network.attention(*inputs, network.graph, edge_keep=keep)
+    selected = network.attention(*inputs, network.graph.select(keep))
+    torch.testing.assert_close(masked, selected, rtol=1e-12, atol=0)
+    parameters = list(network.parameters())
+    cotangent = torch.randn_like(masked)
+    for first, second in zip(
+        torch.autograd.grad((masked * cotangent).sum(), parameters),
+        torch.autograd.grad((selected * cotangent).sum(), parameters),
+    ):
+        torch.testing.assert_close(first, second, rtol=1e-10, atol=1e-13)
+
+
+def test_dropped_interactions_are_zero_and_the_rest_is_scaled():
+    network = make_network()
+    dropout = InteractionDropout(network.interactions, torch.float64)
+    keep = torch.rand(network.interactions.n_pairs) < 0.5
+    expected = plain_operator(pairs_of(network, keep), pairs_of(network), 1 / 0.25)
+    np.testing.assert_allclose(dropout.operator(keep, 0.25).to_dense(), expected, rtol=1e-13)
+    np.testing.assert_allclose(
+        dropout.full.to_dense(), plain_operator(pairs_of(network)), rtol=1e-13
+    )
+
+
+# ---- views ------------------------------------------------------------------------------------
+
+
+def test_views_equal_the_plain_form():
+    draws = RecordedDraws(5)
+    network = make_network(draws, mean_keep_rate=0.6).train()
+    network.refresh_views()
+    subsets = draws.given["kg_subset"]
+    n_edges = network.graph.n_edges
+    edges = edges_of(network.graph)
+    graphs = [[edges[e] for e in subset.tolist()] for subset in subsets]
+    assert all(len(set(graph)) == n_edges // 2 for graph in graphs)
+    first, second = (plain_attention(network, graph)[:N_ITEMS] for graph in graphs)
+    cosine = (first * second).sum(1) / np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    weight = np.exp(cosine)
+    weight = np.maximum((weight - weight.min()) / (weight.max() - weight.min()), 0.3)
+    probability = np.minimum(0.6 / weight.mean() * weight, 0.95)
+    assert len(set(probability.round(6))) > 2
+    uniforms = draws.given["interaction_uniform"]
+    for view, graph, uniform in zip(network.views, graphs, uniforms):
+        assert edges_of(view.graph) == graph
+        pairs = pairs_of(network)
+        kept = [p for p, u in zip(pairs, uniform.tolist()) if u < probability[p[1]]]
+        assert 0 < len(kept) < len(pairs)
+        np.testing.assert_allclose(view.operator.to_dense(), plain_operator(kept), rtol=1e-12)
+
+
+def test_views_need_no_dropout_and_leave_no_gradient():
+    draws = RecordedDraws(5)
+    network = make_network(draws).train()
+    network.refresh_views()
+    assert "keep_mask" not in draws.given
+    assert not any(view.operator.requires_grad for view in network.views)
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert network.training
+
+
+def test_views_are_determined_by_the_draws():
+    def operators(seed: int) -> list[torch.Tensor]:
+        network = make_network(KGCLDraws(seed))
+        network.refresh_views()
+        return [view.operator.to_dense() for view in network.views]
+
+    first, again, other = operators(1), operators(1), operators(2)
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other))
+    assert not torch.equal(*first)
+
+
+def test_an_item_without_triples_is_represented_equally_under_both_subsets():
+    network = make_network().train()
+    network.refresh_views()
+    first, second = (network._attended_items(view.graph)[UNREACHED] for view in network.views)
+    assert torch.equal(first, second)
+    assert not torch.equal(
+        network._attended_items(network.views[0].graph)[0],
+        network._attended_items(network.views[1].graph)[0],
+    )
+
+
+def test_a_graph_without_information_keeps_every_item_alike():
+    draws = RecordedDraws(4)
+    network = make_network(draws, mean_keep_rate=0.5)
+    entities = torch.arange(N_ENTITIES)
+    loops = KnowledgeGraph.from_edges(
+        entities, entities, torch.zeros_like(entities), N_ENTITIES, 2 * N_RELATIONS
+    )
+    network.graph = loops
+    network.refresh_views()
+    for view, uniform in zip(network.views, draws.given["interaction_uniform"]):
+        expected = plain_operator(pairs_of(network, uniform < 0.5))
+        np.testing.assert_allclose(view.operator.to_dense(), expected, rtol=1e-12)
+
+
+def test_losses_without_views_are_refused():
+    with pytest.raises(RuntimeError, match="refresh_views"):
+        make_network().losses(*BATCH)
+
+
+# ---- losses -----------------------------------------------------------------------------------
+
+
+def test_losses_equal_the_plain_form():
+    settings = {
+        "temperature": 0.3, "contrastive_weight": 0.7, "reg_weight": 0.2, "edge_dropout": 0.5,
+    }
+    draws = RecordedDraws(6)
+    network = make_network(draws, **settings).train()
+    network.refresh_views()
+    losses = network.losses(*BATCH)
+    given, n_hops = draws.given, network.settings.n_hops
+    masks = [given["keep_mask"][start : start + n_hops] for start in (0, n_hops, 2 * n_hops)]
+    operator = plain_operator(
+        pairs_of(network, given["interaction_keep"][0]), pairs_of(network), 2.0
+    )
+    edges = edges_of(network.graph, given["kg_keep"][0])
+    users, items = plain_represent(network, edges, operator, masks[0])
+    ranking = regularisation = 0.0
+    for u, p, n in zip(*(ids.tolist() for ids in BATCH)):
+        difference = users[u] @ items[n] - users[u] @ items[p]
+        ranking += math.log(1 + math.exp(difference))
+        squares = (users[u] ** 2).sum() + (items[p] ** 2).sum() + (items[n] ** 2).sum()
+        regularisation += 0.5 * squares / len(BATCH[0])
+    (users_1, items_1), (users_2, items_2) = (
+        plain_represent(network, edges_of(view.graph), view.operator.to_dense().numpy(), mask)
+        for view, mask in zip(network.views, masks[1:])
+    )
+    contrast = plain_info_nce(users_1, users_2, BATCH[0], 0.3)
+    contrast += plain_info_nce(items_1, items_2, BATCH[1], 0.3)
+    assert losses.ranking.item() == pytest.approx(ranking, rel=1e-11)
+    assert losses.regularisation.item() == pytest.approx(0.2 * regularisation, rel=1e-11)
+    assert losses.contrastive.item() == pytest.approx(0.7 * contrast, rel=1e-11)
+
+
+def test_translation_loss_uses_the_tables_before_attention():
+    network = make_network(translation_reg_weight=0.3)
+    batches = list(network.triple_batches(10))
+    assert sum(len(batch.heads) for batch in batches) == network.graph.n_edges
+    batch = batches[0]
+    entities, relations = network.entity_embedding, network.relation_embedding
+    total = 0.0
+    for h, r, t, w in zip(*(ids.tolist() for ids in batch)):
+        head, relation, tail, wrong = entities[h], relations[r], entities[t], entities[w]
+        right = ((head + relation - tail) ** 2).sum().item()
+        other = ((head + relation - wrong) ** 2).sum().item()
+        total += math.log(1 + math.exp(right - other))
+        total += 0.3 * 0.5 * sum((v**2).sum().item() for v in (head, relation, tail, wrong))
+    assert network.translation_loss(batch).item() == pytest.approx(total / 10, rel=1e-12)
+
+
+class FixedDraws(KGCLDraws):
+    """The same draws at every call, for numerical gradients."""
+
+    def __init__(self, source: KGCLNetwork) -> None:
+        super().__init__(0)
+        generator = torch.Generator().manual_seed(1)
+        n_edges, n_pairs = source.graph.n_edges, source.interactions.n_pairs
+        self._edges = torch.rand(n_edges, generator=generator) < 0.5
+        self._pairs = torch.rand(n_pairs, generator=generator) < 0.5
+        self._mask = torch.rand(N_ENTITIES, SIZE, generator=generator) < 0.9
+
+    def kg_keep(self, n_edges, keep):
+        return self._edges
+
+    def interaction_keep(self, n_interactions, keep):
+        return self._pairs
+
+    def keep_mask(self, n_rows, n_columns, keep):
+        return self._mask
+
+
+def test_gradients_equal_finite_differences():
+    network = make_network(temperature=0.5).train()
+    network.refresh_views()
+    network.draws = FixedDraws(network)
+    (triples,) = network.triple_batches(1000)
+    names = [name for name, _ in network.named_parameters()]
+    assert len(names) == 4
+
+    def total(*values):
+        parameters = dict(zip(names, values))
+        call = torch.func.functional_call
+        return call(_Total(network), {f"network.{k}": v for k, v in parameters.items()},
+                    (triples,))
+
+    values = [p.detach().clone().requires_grad_() for p in network.parameters()]
+    assert torch.autograd.gradcheck(total, values, eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
+class _Total(torch.nn.Module):
+    def __init__(self, network: KGCLNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, triples):
+        return sum(self.network.losses(*BATCH)) + self.network.translation_loss(triples)
+
+
+# ---- what must not matter ---------------------------------------------------------------------
+
+
+class ReorderedDraws(KGCLDraws):
+    """Draws of another instance, handed to the same edges, pairs and entities under new ids."""
+
+    def __init__(self, source: KGCLDraws, edges, pairs, entities) -> None:
+        super().__init__(0)
+        self.source, self.edges, self.pairs, self.entities = source, edges, pairs, entities
+
+    def kg_subset(self, n_edges, n_kept):
+        keep = torch.zeros(n_edges, dtype=torch.bool)
+        keep[self.source.kg_subset(n_edges, n_kept)] = True
+        return keep[self.edges].nonzero().squeeze(1)
+
+    def interaction_uniform(self, n_interactions):
+        return self.source.interaction_uniform(n_interactions)[self.pairs]
+
+    def kg_keep(self, n_edges, keep):
+        return self.source.kg_keep(n_edges, keep)[self.edges]
+
+    def interaction_keep(self, n_interactions, keep):
+        return self.source.interaction_keep(n_interactions, keep)[self.pairs]
+
+    def keep_mask(self, n_rows, n_columns, keep):
+        return self.source.keep_mask(n_rows, n_columns, keep)[self.entities]
+
+
+def old_position(old_first, old_second, new_first, new_second) -> torch.Tensor:
+    """For each new pair, the position of the same pair in the old order."""
+    place = {pair: i for i, pair in enumerate(zip(old_first.tolist(), old_second.tolist()))}
+    return torch.tensor([place[p] for p in zip(new_first.tolist(), new_second.tolist())])
+
+
+def permuted_twin(network: KGCLNetwork) -> tuple[KGCLNetwork, tuple[torch.Tensor, ...]]:
+    """The same model under other user, item, entity and relation ids, and the same draws."""
+    generator = torch.Generator().manual_seed(8)
+    user = torch.randperm(N_USERS, generator=generator)  # new id of each old one
+    item = torch.randperm(N_ITEMS, generator=generator)
+    other = N_ITEMS + torch.randperm(N_ENTITIES - N_ITEMS, generator=generator)
+    entity, relation = torch.cat([item, other]), torch.randperm(6, generator=generator)
+    old = network.graph
+    graph = KnowledgeGraph.from_edges(
+        entity[old.head], entity[old.tail], relation[old.relation], N_ENTITIES, 2 * N_RELATIONS
+    )
+    pairs = network.interactions
+    interactions = BipartiteGraph(user[pairs.user], item[pairs.item], N_USERS, N_ITEMS)
+    user_back, item_back, entity_back = user.argsort(), item.argsort(), entity.argsort()
+    draws = ReorderedDraws(
+        KGCLDraws(3),
+        old_position(old.head, old.tail, entity_back[graph.head], entity_back[graph.tail]),
+        old_position(
+            pairs.user, pairs.item, user_back[interactions.user], item_back[interactions.item]
+        ),
+        entity_back,
+    )
+    twin = KGCLNetwork(graph, interactions, network.settings, draws, dtype=torch.float64)
+    nodes = torch.cat([user_back, N_USERS + entity_back])
+    with torch.no_grad():
+        twin.node_embedding.copy_(network.node_embedding[nodes])
+        twin.relation_embedding.copy_(network.relation_embedding[relation.argsort()])
+        twin.attention.load_state_dict(network.attention.state_dict())
+    return twin, (user[BATCH[0]], item[BATCH[1]], item[BATCH[2]])
+
+
+def test_permuting_ids_changes_no_loss_and_no_score():
+    network = make_network(KGCLDraws(3)).train()
+    twin, batch = permuted_twin(network)
+    network.refresh_views()
+    twin.train().refresh_views()
+    for ours, theirs in zip(network.losses(*BATCH), twin.losses(*batch)):
+        assert theirs.item() == pytest.approx(ours.item(), rel=1e-11)
+    users, items = network.eval()()
+    twin_users, twin_items = twin.eval()()
+    ours = (users[BATCH[0]] * items[BATCH[1]]).sum(1)
+    theirs = (twin_users[batch[0]] * twin_items[batch[1]]).sum(1)
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=0)
+
+
+def test_users_and_entities_share_one_xavier_bound():
+    network = make_network()
+    bound = math.sqrt(6 / (N_USERS + N_ENTITIES + SIZE))
+    assert network.node_embedding.shape == (N_USERS + N_ENTITIES, SIZE)
+    assert 0.9 * bound < network.node_embedding.abs().max() <= bound
+    assert network.attention.bias is not None
+
+
+# ---- training ---------------------------------------------------------------------------------
+
+
+def train_epoch(network, recommender, translation) -> tuple[float, float]:
+    network.train().refresh_views()
+    pairs = network.interactions
+    generator = torch.Generator().manual_seed(0)
+    negatives = torch.randint(N_ITEMS, (pairs.n_pairs,), generator=generator)
+    recommender.zero_grad()
+    loss = sum(network.losses(pairs.user, pairs.item, negatives))
+    loss.backward()
+    recommender.step()
+    total = 0.0
+    for batch in network.triple_batches(8):
+        translation.zero_grad()
+        step = network.translation_loss(batch)
+        step.backward()
+        translation.step()
+        total += step.item()
+    return loss.item(), total
+
+
+def test_both_losses_fall():
+    network = make_network(message_dropout=0.0, edge_dropout=0.0)
+    recommender = torch.optim.Adam(network.parameters(), lr=0.01)
+    translation = torch.optim.Adam(network.translation_parameters(), lr=0.01)
+    history = [train_epoch(network, recommender, translation) for _ in range(40)]
+    first, last = np.mean(history[:5], axis=0), np.mean(history[-5:], axis=0)
+    assert (last < 0.9 * first).all()
