@@ -46,7 +46,7 @@ class Experiment:
         """Training part."""
         return _dataset_of(self.train_data)
 
-    def build_model(self) -> torch.nn.Module:
+    def build_model(self) -> Any:
         """The model with freshly drawn parameters (``seed``), on the configured device."""
         config = self.config
         init_seed(config["seed"] + config["local_rank"], config["reproducibility"])

@@ -24,7 +24,7 @@ _UNLISTED = {
     "discretization", "nproc", "world_size", "offset", "ip", "port", "local_rank", "single_spec",
     "train_rec_step", "train_kg_step", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type",
     "valid_neg_sample_args", "test_neg_sample_args", "valid_metric_bigger", "loss_type",
-    "seq_len", "encoding", "save_step", "pretrain_epochs",
+    "seq_len", "encoding", "save_step", "pretrain_epochs", "label",
 }
 _READ = re.compile(r"""config\[\s*["']([A-Za-z_0-9]+)["']\s*\]""")
 

@@ -81,7 +81,7 @@ def parse_word(text: str) -> Any:
         if not word.startswith(("[", "{")):
             return text
         try:
-            value = yaml.load(word, Loader=ConfigLoader)  # noqa: S506
+            value = yaml.load(word, Loader=ConfigLoader)
         except yaml.YAMLError:
             return text
     allowed = (str, int, float, list, tuple, dict, bool, type(None))

@@ -18,6 +18,7 @@ class DiffKGSchedule(EpochLoop):
     """One epoch (paper, algorithm 1): every ``diffusion_every`` epochs the denoiser is trained on
     all rows and the graph rebuilt; then the recommender is trained on the interactions."""
 
+    model: Any
     denoiser_optimizer: torch.optim.Optimizer
     phase_report: dict[str, dict[str, float]]
 
@@ -80,7 +81,7 @@ def _bar(total: int, name: str, show: bool) -> tqdm:
 class DiffKGTrainer(PluginTrainer, DiffKGSchedule, WithoutWrapper):
     """Two Adam optimizers with one learning rate: the recommender's and the denoiser's."""
 
-    def __init__(self, config: Any, model: torch.nn.Module) -> None:
+    def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
         self.phase_report = {}
         self.denoiser_optimizer = torch.optim.Adam(

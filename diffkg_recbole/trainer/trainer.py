@@ -100,7 +100,7 @@ class PluginTrainer(Trainer):
         return score, result
 
     def _epoch_report(self, epoch: int) -> dict[str, Any]:
-        report = {"epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
+        report: dict[str, Any] = {"epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
                   "seconds": dict(self._seconds)}
         for group, values in getattr(self, "phase_report", {}).items():
             report[group].update(values)

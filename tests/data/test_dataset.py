@@ -27,7 +27,7 @@ def test_ml100k_keeps_every_interaction_and_item(model):
     pairs = sorted(tuple(line.split("\t")[:2]) for line in source.read_text().splitlines()[1:])
     assert len(pairs) == 100_000
     parts = [exp.train, exp.valid_data._dataset, exp.test_data._dataset]
-    assert sorted(sum((token_pairs(part) for part in parts), [])) == pairs
+    assert sorted(pair for part in parts for pair in token_pairs(part)) == pairs
     assert exp.fingerprint["counts"] == {
         "users": 943, "items": 1682, "train": 80808, "valid": 9596, "test": 9596}
 

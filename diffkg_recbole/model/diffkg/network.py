@@ -42,6 +42,10 @@ class DiffKGNetwork(nn.Module):
         denoised_graph: the rebuilt and masked graph; G before the first rebuilding.
     """
 
+    operator: Tensor
+    user: Tensor
+    item: Tensor
+
     def __init__(
         self,
         n_users: int,
@@ -78,7 +82,8 @@ class DiffKGNetwork(nn.Module):
             noise_min=settings.noise_min, noise_max=settings.noise_max,
         )
         pairs = BipartiteGraph(user, item, n_users, n_items)
-        self.register_buffer("operator", pairs.operator(self_loops=True), persistent=False)
+        operator = pairs.operator(self_loops=True, dtype=self.user_embedding.dtype)
+        self.register_buffer("operator", operator, persistent=False)
         self.register_buffer("user", pairs.user, persistent=False)
         self.register_buffer("item", pairs.item, persistent=False)
         for table in (self.user_embedding, self.entity_embedding, self.relation_embedding):
@@ -190,7 +195,7 @@ class DiffKGNetwork(nn.Module):
 
     @torch.no_grad()
     def generated_top(self, progress: Callable[[int], Any] | None = None) -> Tensor:
-        """The ``rebuild_k`` largest columns of every diffused row's generated row. [n_rows, k]."""
+        """The ``rebuild_k`` largest columns of every generated row. [n_rows, k]."""
         settings = self.settings
         block = settings.diffusion_batch_size
         tops = []
