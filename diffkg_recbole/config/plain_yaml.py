@@ -50,7 +50,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else None
         raise DataError(path, f"is not valid YAML: {problem}", line=line) from None
-    if values is None:
+    if values is None or node is None:
         return {}, {}
     if not isinstance(values, dict):
         raise DataError(path, f"holds a {type(values).__name__}", "lines of 'key: value'", line=1)

@@ -81,6 +81,7 @@ def random_state() -> dict[str, Any]:
     """State of the global generators of Python, NumPy and torch, as plain data."""
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    keys = np.asarray(keys)
     return {
         "python": [version, list(words), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],

@@ -100,8 +100,10 @@ class PluginTrainer(Trainer):
         return score, result
 
     def _epoch_report(self, epoch: int) -> dict[str, Any]:
-        report: dict[str, Any] = {"epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
-                  "seconds": dict(self._seconds)}
+        report: dict[str, Any] = {
+            "epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
+            "seconds": dict(self._seconds),
+        }
         for group, values in getattr(self, "phase_report", {}).items():
             report[group].update(values)
         if hasattr(self.model, "epoch_report"):

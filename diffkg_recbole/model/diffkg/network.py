@@ -148,7 +148,7 @@ class DiffKGNetwork(nn.Module):
         )
         return ranking, penalty, settings.contrastive_weight * contrast
 
-    # ---- diffusion (section 3.3) ------------------------------------------------------------------
+    # ---- diffusion (section 3.3) ----------------------------------------------------------------
 
     @property
     def n_rows(self) -> int:
