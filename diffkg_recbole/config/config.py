@@ -15,6 +15,7 @@ from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.errors import ConfigurationError, UserError
 
+_EXPECTED = "expected"  # counts in a dataset's file, for the converter: no key of a run
 PROPERTIES = Path(__file__).parents[1] / "properties"
 
 
@@ -22,6 +23,12 @@ def config_folder() -> Path:
     """Folder of the shipped configurations: beside the sources, or inside an installed wheel."""
     checkout = Path(__file__).parents[2] / "configs"
     return checkout if checkout.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def dataset_config(dataset: str) -> Path:
+    """Configuration file of a dataset: of the working directory, else the shipped one."""
+    here = Path("configs") / "datasets" / f"{dataset}.yaml"
+    return here if here.is_file() else config_folder() / "datasets" / f"{dataset}.yaml"
 
 
 class Config(RecBoleConfig):
@@ -85,6 +92,7 @@ class Config(RecBoleConfig):
         merged: dict[str, Any] = {}
         for file in file_list or []:
             values, lines = read_yaml(file)
+            values.pop(_EXPECTED, None)
             merged.update(values)
             self.sources.update({key: f"{file}, line {lines[key]}" for key in values})
         return merged
@@ -124,12 +132,12 @@ class Config(RecBoleConfig):
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)
-        dataset_file = config_folder() / "datasets" / f"{dataset}.yaml"
+        dataset_file = dataset_config(dataset)
         for path in (PROPERTIES / "overall.yaml", PROPERTIES / "model" / f"{model}.yaml",
                      dataset_file):
             if path.is_file():
                 values, lines = read_yaml(path)
-                values = {k: v for k, v in values.items() if k != "expected"}
+                values.pop(_EXPECTED, None)
                 self.internal_config_dict.update(values)
                 for key in values:
                     if key not in self.external_config_dict:
