@@ -22,12 +22,11 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
+from diffkg_recbole.model.blocks import block_entries
 from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
+from diffkg_recbole.model.gram import gram
 from diffkg_recbole.model.rows import Adjacency, SparseRows
-
-# Entries of a block of generated columns: small enough for a CPU's cache.
-_BLOCK_ENTRIES = 1 << 22
 
 NoiseOfRows = Callable[[Tensor], Tensor]
 
@@ -214,10 +213,11 @@ class _GramForm:
     """
 
     def __init__(self, weight: Tensor, n_strips: int = 4) -> None:
+        matrix = gram(weight)
         width = -(-weight.shape[1] // n_strips)
         self._strips = []
         for begin in range(0, weight.shape[1], width):
-            strip = weight[:, begin : begin + width].t() @ weight[:, begin:]
+            strip = matrix[begin : begin + width, begin:].clone()
             strip[:, width:] *= 2
             self._strips.append((slice(begin, begin + width), slice(begin, None), strip))
 
@@ -257,7 +257,7 @@ def _generate(
 def _top_columns(denoiser: Denoiser, g: Tensor, bias_share: float, k: int) -> Tensor:
     """The k largest columns of W_out g + γ b_out, largest first. [B, k] int64."""
     weight, bias = denoiser.output.weight, denoiser.output.bias
-    width = max(_BLOCK_ENTRIES // g.shape[0], k)
+    width = max(block_entries(g.device) // g.shape[0], k)
     best: tuple[Tensor, Tensor] | None = None
     for begin in range(0, weight.shape[0], width):
         columns = slice(begin, begin + width)

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from diffkg_recbole.model.blocks import block_entries
 from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
+from diffkg_recbole.model.output_errors import output_errors
 from diffkg_recbole.model.rows import SparseRows
-
-# Similarities of one block of anchors with all candidates: small enough for a CPU's cache.
-_BLOCK_ENTRIES = 1 << 22
 
 
 def bpr_loss(positive_score: Tensor, negative_score: Tensor, batch_size: int) -> Tensor:
@@ -62,8 +61,8 @@ def info_nce(
         candidates_view: the main view, [M, d].
         nodes: [B] int64; repeats count as often as they occur.
         temperature: τ > 0.
-        block_size: anchors whose similarities [block_size, M] are held at once; None: as many
-            as fit a CPU's cache.
+        block_size: anchors whose similarities [block_size, M] are held at once; None: chosen
+            for the device.
         reduction: ``"mean"`` or ``"sum"`` over the anchors.
 
     Raises:
@@ -72,7 +71,7 @@ def info_nce(
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
     if block_size is None:
-        block_size = max(_BLOCK_ENTRIES // candidates_view.shape[0], 1)
+        block_size = max(block_entries(candidates_view.device) // candidates_view.shape[0], 1)
     anchors = F.normalize(anchors_view[nodes], dim=1) / temperature
     candidates = F.normalize(candidates_view, dim=1)
     total = _ContrastOfUnitRows.apply(anchors, candidates, nodes, block_size)
@@ -173,8 +172,8 @@ def diffusion_terms(
     """Both terms of the diffusion loss for a batch of rows, ready for backward.
 
     Equals :meth:`GaussianDiffusion.elbo` and :func:`ckgc_loss` of the denoiser's prediction, but
-    holds two [B, N] tensors at most beside the mask: the noisy row, written over ``noise``, and
-    the prediction's error.
+    the only [B, N] tensors are the noisy rows, written over ``noise``, the mask, and sometimes
+    the prediction's error (see :func:`.output_errors`).
 
     Args:
         denoiser: the network.
@@ -195,43 +194,8 @@ def diffusion_terms(
         x_t.mul_(keep_mask)
         scale = scale / (1 - denoiser.dropout)
     hidden = denoiser.hidden(x_t @ denoiser.input_weight, scale, t)
-    output = denoiser.output
-    squared_error, pooled = _OutputErrors.apply(
-        hidden, output.weight, output.bias, target, rows.flat_places()
+    squared_error, pooled = output_errors(
+        hidden, denoiser.output.weight, denoiser.output.bias, target, rows
     )
     elbo = diffusion.weigh(squared_error / rows.n_columns, t)
     return elbo, (pooled - entity).square().mean(1)
-
-
-class _OutputErrors(torch.autograd.Function):
-    """Of χ̂ = W h + b: the squared error Σ_n (χ̂_n - χ_n)² and the pooled items χ̂[:I] · target.
-
-    With the error e = χ̂ - χ and gradients u [B] and v [B, d] of the two results, the gradient of
-    χ̂ is 2 u e + v targetᵀ (items only). It is never formed: u scales rows of h instead of rows
-    of e, and the item part goes through (W[:I]ᵀ target) [H, d].
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, ones: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        n_items = target.shape[0]
-        through = weight[:n_items].t() @ target
-        pooled = torch.addmm(bias[:n_items] @ target, hidden, through)
-        error = torch.addmm(bias, hidden, weight.t())
-        error.view(-1).index_add_(0, ones, error.new_full((1,), -1.0).expand(ones.shape))
-        ctx.save_for_backward(hidden, weight, error, target, through)
-        return torch.linalg.vector_norm(error, dim=1).square(), pooled
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, for_error: Tensor, for_pooled: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, error, target, through = ctx.saved_tensors
-        n_items = target.shape[0]
-        factor = 2 * for_error.unsqueeze(1)
-        for_hidden = (error @ weight).mul_(factor).addmm_(for_pooled, through.t())
-        for_weight = error.t() @ (hidden * factor)
-        for_weight[:n_items].addmm_(target, for_pooled.t() @ hidden)
-        for_bias = factor.squeeze(1) @ error
-        for_bias[:n_items].addmv_(target, for_pooled.sum(0))
-        return for_hidden, for_weight, for_bias, None, None

@@ -72,7 +72,7 @@ def test_rows_equal_the_step_by_step_chain(problem, block_rows):
 def test_top_columns_equal_those_of_the_step_by_step_chain(
     problem, k, block_entries, monkeypatch
 ):
-    monkeypatch.setattr(generation, "_BLOCK_ENTRIES", block_entries)
+    monkeypatch.setattr(generation, "block_entries", lambda device: block_entries)
     denoiser, diffusion, matrix, sampling_steps, expected = problem
     settled: list[int] = []
     top = generate_top_k(
@@ -141,7 +141,7 @@ def test_no_generated_row_is_kept_between_blocks(monkeypatch):
         largest = max(largest, result.numel())
         return result
 
-    monkeypatch.setattr(generation, "_BLOCK_ENTRIES", 64)
+    monkeypatch.setattr(generation, "block_entries", lambda device: 64)
     monkeypatch.setattr(torch, "addmm", watching)
     generate_top_k(
         random_denoiser(N), recorded_diffusion(), graph_of(random_matrix(N)), ROWS, 1, 8
