@@ -20,7 +20,7 @@ class KGCLSchedule(EpochLoop):
 
     The triples are the graph's own edges, both directions, each once, with a tail that is
     uniform over the entities the head is not joined to. RecBole's triple loader is not used: it
-    knows no inverse relations, and its loader workers would draw outside the model's generators.
+    knows no inverse relations and draws outside the model's generators.
     """
 
     network: KGCLNetwork
