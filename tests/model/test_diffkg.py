@@ -113,6 +113,17 @@ def test_objective_equals_the_plain_form(cl_pattern, kg_in_training, hops):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
 
 
+def test_interactions_equal_the_recorded_matrix(golden):
+    """R of the collaborative convolution is 0/1, whatever the order and repeats of the pairs."""
+    n_users, n_items, n_entities, _ = golden["data/sizes"].tolist()
+    user, item = torch.tensor(golden["data/trn"]).flip(0).repeat(2, 1).T
+    graph = KnowledgeGraph.from_triples(golden["data/kg"], n_entities, 5)
+    net = DiffKGNetwork(n_users, n_items, graph, user, item, DiffKGSettings(**SMALL), Draws(0))
+    matrix = torch.zeros(n_users, n_items)
+    matrix.index_put_((net.user, net.item), torch.ones(len(net.user)), accumulate=True)
+    np.testing.assert_array_equal(matrix.numpy(), golden["data/ui"])
+
+
 def test_the_ranking_graph_follows_the_pattern_in_every_mode():
     for released in ("denoised", "released"):
         first = network(cl_pattern=0, kg_in_training=released)
