@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from diffkg_recbole.evaluation import RankedUsers
-from diffkg_recbole.store import environment
+from diffkg_recbole.store import data_files, environment
 
 
 def run_label(config: Any) -> str:
@@ -36,7 +36,8 @@ def run_record(config: Any, prints: dict[str, Any], command: list[str]) -> dict[
         "variant": describe(config) if describe else None,
         "seed": config["seed"], "split_seed": config["split_seed"],
         "test_selected": config["eval_protocol"] == "authors",
-        "fingerprint": prints, "command": command, **environment(),
+        "fingerprint": prints, "data_files": data_files(config["data_path"], config["dataset"]),
+        "command": command, **environment(),
     }
 
 

@@ -1,1 +1,1 @@
-
+"""Comparisons: from one YAML file to finished runs, resumable, several at once."""

@@ -1,6 +1,7 @@
 """Run folders: written atomically, named by what determines the result, read by the reports."""
 
-from diffkg_recbole.store.environment import code_state, environment
+from diffkg_recbole.store.data_files import data_files
+from diffkg_recbole.store.environment import code_state, code_version, environment
 from diffkg_recbole.store.files import replacing, write_json, write_yaml
 from diffkg_recbole.store.identity import (
     NON_DETERMINING,
@@ -24,6 +25,8 @@ __all__ = [
     "Scan",
     "canonical_json",
     "code_state",
+    "code_version",
+    "data_files",
     "determining",
     "environment",
     "folder_name",

@@ -1,0 +1,121 @@
+"""YAML with the line of everything in it, and a list of all that is wrong with a file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffkg_recbole.config.plain_yaml import ConfigLoader
+from diffkg_recbole.errors import DataError, UserError
+
+
+class ComparisonError(UserError):
+    """Everything that is wrong with a comparison file.
+
+    Args:
+        path: the file.
+        problems: line (1-based) and message of each problem.
+    """
+
+    def __init__(self, path: Path, problems: list[tuple[int, str]]) -> None:
+        self.path, self.problems = path, sorted(set(problems))
+        count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "1 problem"
+        lines = [f"  line {line}: {message}" for line, message in self.problems]
+        super().__init__("\n".join([f"{path}: {count}; nothing was run", *lines]))
+
+
+class Problems:
+    """Collects problems, so that a user hears of all of them at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: list[tuple[int, str]] = []
+
+    def add(self, line: int, message: str) -> None:
+        """Note a problem on a line (1-based)."""
+        self.found.append((line, message))
+
+    def raise_if_any(self) -> None:
+        """Raise a :class:`ComparisonError` if anything was noted."""
+        if self.found:
+            raise ComparisonError(self.path, self.found)
+
+
+class Located:
+    """A YAML node: its plain value and where it stands.
+
+    Args:
+        node: from ``yaml.compose``.
+        line: 1-based line; by default, that of the node's first character.
+    """
+
+    def __init__(self, node: yaml.Node, line: int | None = None) -> None:
+        self._node = node
+        self.line = line or node.start_mark.line + 1
+
+    @property
+    def value(self) -> Any:
+        """The node as plain data."""
+        return ConfigLoader("").construct_object(self._node, deep=True)
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it holds ``key: value`` pairs."""
+        return isinstance(self._node, yaml.MappingNode)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self._node, yaml.SequenceNode)
+
+    def elements(self) -> list[Located]:
+        """Elements of a list; anything else is a list of one, nothing an empty one."""
+        if self.is_sequence:
+            return [Located(node) for node in self._node.value]
+        return [] if self.value is None else [self]
+
+    def entries(self, problems: Problems) -> dict[str, Located]:
+        """Values of a mapping by key; a repeated key is a problem.
+
+        A value has the line of its key, which is where a reader looks.
+        """
+        entries: dict[str, Located] = {}
+        for key_node, value_node in self._node.value:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if key in entries:
+                problems.add(line, f"key '{key}' stands twice")
+            entries[key] = Located(value_node, line)
+        return entries
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean ...?)`` for a misspelt name, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f" (did you mean {' or '.join(repr(n) for n in near)}?)" if near else ""
+
+
+def read_located(path: Path) -> Located:
+    """Root of a YAML file.
+
+    Raises:
+        DataError: missing, unreadable, empty or malformed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=ConfigLoader)
+        yaml.load(text, Loader=ConfigLoader)  # finds tags that plain data do not have
+    except FileNotFoundError:
+        raise DataError(path, "comparison file not found") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"cannot be read ({error})", "a UTF-8 text file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise DataError(path, f"is not valid YAML: {getattr(error, 'problem', None) or error}",
+                        line=mark.line + 1 if mark else None) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise DataError(path, "is no comparison", "lines of 'key: value'", line=1)
+    return Located(root)
