@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from converters.knowledge_data import KnowledgeData
+from converters.knowledge_data import KnowledgeData, distinct
 from converters.names import list_file, write_names
 from converters.progress import Step, no_step
 
@@ -51,7 +51,7 @@ def write_atomic(
     Returns:
         for each file its ``rows`` and ``sha256``.
     """
-    linked = np.unique(data.triples[:, [0, 2]])
+    linked = distinct(data.triples[:, [0, 2]].ravel())
     linked = linked[linked < data.n_items]
     tables = {
         "train.inter": valid[0],

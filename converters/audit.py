@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.knowledge_data import KnowledgeData, pair_keys
+from converters.knowledge_data import KnowledgeData, distinct, distinct_rows, pair_keys
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ def _interaction_counts(data: KnowledgeData) -> dict[str, tuple[int, int]]:
 
 
 def _graph_counts(data: KnowledgeData) -> dict[str, tuple[int, int]]:
-    triples = np.unique(data.triples, axis=0)
+    triples, _ = distinct_rows(data.triples)
     heads, relations, tails = triples.T
-    seen = np.unique(triples[:, [0, 2]])
+    seen = distinct(triples[:, [0, 2]].ravel())
     seen_items = int((seen < data.n_items).sum())
     others = data.n_entities - data.n_items
-    pairs, uses = np.unique(triples[:, [0, 2]], axis=0, return_counts=True)
+    pairs, uses = distinct_rows(triples[:, [0, 2]])
     size = data.n_entities
     loops = pairs[:, 0] == pairs[:, 1]
     forward = pairs[~loops] @ np.array([size, 1])
@@ -146,7 +146,7 @@ def counts(data: KnowledgeData) -> dict[str, int]:
     """
     train, test = (pair_keys(part, data.n_items) for part in (data.train, data.test))
     overlap = int(np.isin(test, train, assume_unique=True).sum())
-    seen = np.unique(data.triples[:, [0, 2]])
+    seen = distinct(data.triples[:, [0, 2]].ravel())
     return {
         "users": data.n_users,
         "items": data.n_items,
@@ -155,7 +155,7 @@ def counts(data: KnowledgeData) -> dict[str, int]:
         "pairs": len(train) + len(test) - overlap,
         "overlap": overlap,
         "triples": len(data.triples),
-        "distinct_triples": len(np.unique(data.triples, axis=0)),
+        "distinct_triples": len(distinct_rows(data.triples)[0]),
         "relations": data.n_relations,
         "entities": data.n_entities,
         "entities_in_graph": len(seen),

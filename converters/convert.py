@@ -15,7 +15,7 @@ from converters.atomic_writer import SUMMARY, is_atomic_file, write_atomic
 from converters.authors import read_authors
 from converters.dataset_yaml import DatasetYaml
 from converters.kgat import read_kgat
-from converters.knowledge_data import KnowledgeData
+from converters.knowledge_data import KnowledgeData, distinct
 from converters.progress import Step, no_step
 from converters.sources import SourceFolder
 from converters.staging import check_target, replace_text, staged_folder
@@ -141,7 +141,7 @@ def write_dataset(
             "tool": {"name": "diffkg-recbole converters", "version": __version__},
         }
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-        (staged / SUMMARY).write_text(text, encoding="utf-8", newline="\n")
+        (staged / SUMMARY).write_bytes(text.encode())
         configuration.path.parent.mkdir(parents=True, exist_ok=True)
     if configuration.changed:
         replace_text(configuration.path, configuration.text)
@@ -175,7 +175,7 @@ def refuse_wasteful_ids(data: KnowledgeData, path: Path) -> None:
         DataError: a million ids more than ten times what occurs.
     """
     for kind, size, column in (("user", data.n_users, 0), ("item", data.n_items, 1)):
-        used = len(np.unique(np.r_[data.train[:, column], data.test[:, column]]))
+        used = len(distinct(np.r_[data.train[:, column], data.test[:, column]]))
         if size > 1_000_000 + 10 * used:
             raise DataError(path, f"counts {size} {kind}s, of which {used} occur",
                             f"{kind} ids counted from 0 without large gaps")

@@ -82,5 +82,5 @@ def export(request: ExportRequest, step: Step = no_step) -> ExportOutcome:
     with staged_folder(request.target) as staged:
         authors.write_authors(read.data, staged, step)
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-        (staged / SUMMARY).write_text(text, encoding="utf-8")
+        (staged / SUMMARY).write_bytes(text.encode())
     return ExportOutcome(request.target, summary, read)

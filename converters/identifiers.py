@@ -9,7 +9,7 @@ import pandas as pd
 
 from converters.integer_text import ID_LIMIT
 
-_CANONICAL = r"0|[1-9]\d{0,9}"  # the text of a number as str(number) gives it
+_CANONICAL = r"0|[1-9][0-9]{0,9}"  # the text of a number as str(number) gives it
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,9 @@ def _refuse_word(text: np.ndarray, space: np.ndarray, position: int, path: Path)
     word = text[start:end].tobytes().decode("utf-8", errors="replace")
     line = int(np.count_nonzero(text[:position] == ord("\n"))) + 1
     shown = word if len(word) <= 40 else word[:40] + "..."
-    if re.fullmatch(r"-\d+", word):
+    if re.fullmatch(r"-[0-9]+", word):
         raise DataError(path, f"negative id {shown}", "ids from 0 upwards", line)
-    if re.fullmatch(r"\d+", word):
+    if re.fullmatch(r"[0-9]+", word):
         raise DataError(path, f"id {shown} is too large", f"ids below {ID_LIMIT}", line)
     raise DataError(path, f"{shown!r} is not an integer", "integers separated by white space", line)
 

@@ -47,7 +47,30 @@ class KnowledgeData:
     @property
     def n_relations(self) -> int:
         """Distinct relations of the graph."""
-        return len(np.unique(self.triples[:, 1]))
+        return len(distinct(self.triples[:, 1]))
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Distinct values, ascending.
+
+    Sorting integers is several times faster than the hash table of ``numpy.unique``.
+    """
+    ordered = np.sort(values)
+    return ordered[_first_of_run(ordered[:, None])]
+
+
+def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows, ascending from the first column on, and how often each occurs."""
+    ordered = rows[np.lexsort(rows.T[::-1])]
+    first = np.flatnonzero(_first_of_run(ordered))
+    return ordered[first], np.diff(np.r_[first, len(rows)])
+
+
+def _first_of_run(ordered: np.ndarray) -> np.ndarray:
+    """True where a row differs from the one before it."""
+    first = np.ones(len(ordered), dtype=bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return first
 
 
 def distinct_pairs(users: np.ndarray, items: np.ndarray, n_items: int) -> tuple[np.ndarray, int]:
@@ -60,7 +83,7 @@ def distinct_pairs(users: np.ndarray, items: np.ndarray, n_items: int) -> tuple[
     Returns:
         (k, 2) int64 pairs, n - k.
     """
-    keys = np.unique(users.astype(np.int64) * n_items + items)
+    keys = distinct(users.astype(np.int64) * n_items + items)
     return np.stack([keys // n_items, keys % n_items], axis=1), len(users) - len(keys)
 
 

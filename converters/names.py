@@ -5,6 +5,7 @@ Lines ``org_id remap_id``, normally with that header; a header may name further 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _parse_list(content: bytes, path: Path) -> pd.Series:
         if not line.strip() or (header and number == 1):
             continue
         name, identifier = _name_and_id(line, header)
-        if not identifier.isdecimal() or int(identifier) >= ID_LIMIT:
+        if not re.fullmatch(r"[0-9]+", identifier) or int(identifier) >= ID_LIMIT:
             raise DataError(path, f"'{line.strip()}' has no id", _LINE, number)
         if int(identifier) in names:
             raise DataError(path, f"id {identifier} stands twice", "each id once", number)
@@ -83,6 +84,6 @@ def write_names(names: Mapping[str, pd.Series], folder: Path) -> list[Path]:
         if kind in names:
             path = folder / list_file(kind)
             lines = names[kind].astype(str) + " " + names[kind].index.astype(str)
-            path.write_text("\n".join(["org_id remap_id", *lines]) + "\n", encoding="utf-8")
+            path.write_bytes(("\n".join(["org_id remap_id", *lines]) + "\n").encode())
             written.append(path)
     return written

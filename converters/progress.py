@@ -18,9 +18,13 @@ def no_step(description: str) -> None:
 
 @contextmanager
 def steps(console: Console, total: int) -> Iterator[Step]:
-    """Yield a function that is told each step as it begins; the bar vanishes at the end."""
+    """Yield a function that is told each step as it begins.
+
+    The bar vanishes at the end; where the output is no terminal there is none.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("starting", total=total)
         begun = False
 

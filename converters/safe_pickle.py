@@ -188,6 +188,7 @@ def _names() -> dict[tuple[str, str], Any]:
     for builtins in ("builtins", "__builtin__"):
         names.update({(builtins, word): word for word in ("object", "dict")})
         names.update({(builtins, word): _Function(_to_bytes) for word in ("bytearray", "bytes")})
+        names[builtins, "complex"] = _Function(lambda *parts: complex(*map(float, parts)))
     return names
 
 

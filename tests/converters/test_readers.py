@@ -1,0 +1,105 @@
+"""The authors' and KGAT's folders to the neutral form, names included."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from converters.authors import read_authors
+from converters.kgat import read_kgat
+from converters.sources import SourceFolder
+from diffkg_recbole.errors import DataError
+from tests.converters.conftest import SHAPE, TEST, TRAIN, TRIPLES, matrix, write_kgat
+
+
+def test_both_formats_give_the_same(authors_folder: Path, tmp_path: Path) -> None:
+    one = read_authors(SourceFolder(authors_folder), "x")
+    other = read_kgat(SourceFolder(write_kgat(tmp_path / "kgat")), "x")
+    for data in (one, other):
+        assert (data.n_users, data.n_items) == SHAPE
+        assert data.train.tolist() == [list(pair) for pair in TRAIN]
+        assert data.test.tolist() == [list(pair) for pair in TEST]
+        assert data.triples.tolist() == [list(triple) for triple in TRIPLES]
+        assert (data.n_entities, data.n_relations) == (8, 2)
+
+
+def test_authors_values_zeros_and_repetitions(authors_folder: Path) -> None:
+    values = np.array([2.5, 0, -1, 1, 1], dtype=np.float64)
+    stored = sp.coo_matrix((values, ([0, 0, 1, 2, 2], [0, 1, 2, 3, 3])), shape=SHAPE)
+    (authors_folder / "trnMat.pkl").write_bytes(pickle.dumps(stored))
+    data = read_authors(SourceFolder(authors_folder), "x")
+    assert data.train.tolist() == [[0, 0], [1, 2], [2, 3]]
+    assert data.duplicates["train"] == 1
+
+
+def test_kgat_repetitions_and_users_without_items(kgat_folder: Path) -> None:
+    (kgat_folder / "train.txt").write_text("0 4 1 4 1\n1\n\n3 2\n0 0\n")
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    assert data.train.tolist() == [[0, 0], [0, 1], [0, 4], [3, 2]]
+    assert (data.n_users, data.n_items) == (4, 5)
+    assert data.duplicates == {"train": 2, "test": 0}
+
+
+def test_kgat_sizes_come_from_the_lists_or_the_caller(kgat_folder: Path) -> None:
+    (kgat_folder / "item_list.txt").write_text(
+        "org_id remap_id\n" + "".join(f"i{n} {n}\n" for n in range(9)))
+    (kgat_folder / "user_list.txt").write_text("org_id remap_id\nu 0\nv 1\nw 2\nz 3\n")
+    (kgat_folder / "entity_list.txt").write_text("org_id remap_id\nlast 11\n")
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    assert (data.n_users, data.n_items, data.n_entities) == (4, 9, 12)
+    data = read_kgat(SourceFolder(kgat_folder), "x", n_users=7, n_items=10)
+    assert (data.n_users, data.n_items) == (7, 10)
+
+
+@pytest.mark.parametrize("text", [
+    "org_id remap_id\na 0\nb c 1\n", "a 0\nb c 1\n", "org_id\tremap_id\r\na\t0\r\nb c\t1\r\n",
+    "\ufefforg_id remap_id\nb c 1\na 0\n",
+])
+def test_name_lists(kgat_folder: Path, text: str) -> None:
+    (kgat_folder / "relation_list.txt").write_bytes(text.encode())
+    names = read_kgat(SourceFolder(kgat_folder), "x").names
+    assert names["relation"].to_dict() == {0: "a", 1: "b c"}
+    assert list(names) == ["relation"]
+
+
+def test_name_list_with_further_columns(kgat_folder: Path) -> None:
+    (kgat_folder / "item_list.txt").write_text(
+        "org_id remap_id freebase_id\nB0 0 m.0x\nB4 4 m.1y\n")
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    assert data.names["item"].to_dict() == {0: "B0", 4: "B4"}
+    assert data.n_items == 5
+
+
+@pytest.mark.parametrize(("text", "line", "named"), [
+    ("org_id remap_id\na 0\nb\n", 3, "'b' has no id"),
+    ("org_id remap_id\na 0\nb x\n", 3, "'b x' has no id"),
+    ("org_id remap_id\na 0\nb -1\n", 3, "'b -1' has no id"),
+    ("a 0\nb 0\n", 2, "id 0 stands twice"),
+    ("org_id remap_id freebase_id\na 0\n", 2, "'a 0' has no id"),
+])
+def test_broken_name_lists(kgat_folder: Path, text: str, line: int, named: str) -> None:
+    (kgat_folder / "relation_list.txt").write_text(text)
+    with pytest.raises(DataError, match=named) as caught:
+        read_kgat(SourceFolder(kgat_folder), "x")
+    assert caught.value.line == line
+
+
+def test_sums_are_those_of_the_files(authors_folder: Path) -> None:
+    import hashlib
+
+    folder = SourceFolder(authors_folder)
+    read_authors(folder, "x")
+    assert folder.sha256 == {
+        file: hashlib.sha256((authors_folder / file).read_bytes()).hexdigest()
+        for file in ("trnMat.pkl", "tstMat.pkl", "kg.txt")
+    }
+
+
+def test_shapes_must_agree(authors_folder: Path) -> None:
+    (authors_folder / "tstMat.pkl").write_bytes(pickle.dumps(matrix(TEST, (3, 6))))
+    with pytest.raises(DataError, match=r"tstMat.pkl: has shape \(3, 6\).*\(3, 5\)"):
+        read_authors(SourceFolder(authors_folder), "x")
