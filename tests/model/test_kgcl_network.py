@@ -273,7 +273,7 @@ def test_a_graph_without_information_keeps_every_item_alike():
 
 def test_losses_without_views_are_refused():
     with pytest.raises(RuntimeError, match="refresh_views"):
-        make_network().losses(*BATCH)
+        make_network().recommender_losses(*BATCH)
 
 
 # ---- losses -----------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_losses_equal_the_plain_form():
     draws = RecordedDraws(6)
     network = make_network(draws, **settings).train()
     network.refresh_views()
-    losses = network.losses(*BATCH)
+    losses = network.recommender_losses(*BATCH)
     given, n_hops = draws.given, network.settings.n_hops
     masks = [given["keep_mask"][start : start + n_hops] for start in (0, n_hops, 2 * n_hops)]
     operator = plain_operator(
@@ -372,7 +372,7 @@ class _Total(torch.nn.Module):
         self.network = network
 
     def forward(self, triples):
-        return sum(self.network.losses(*BATCH)) + self.network.translation_loss(triples)
+        return sum(self.network.recommender_losses(*BATCH)) + self.network.translation_loss(triples)
 
 
 # ---- what must not matter ---------------------------------------------------------------------
@@ -445,7 +445,7 @@ def test_permuting_ids_changes_no_loss_and_no_score():
     twin, batch = permuted_twin(network)
     network.refresh_views()
     twin.train().refresh_views()
-    for ours, theirs in zip(network.losses(*BATCH), twin.losses(*batch)):
+    for ours, theirs in zip(network.recommender_losses(*BATCH), twin.recommender_losses(*batch)):
         assert theirs.item() == pytest.approx(ours.item(), rel=1e-11)
     users, items = network.eval()()
     twin_users, twin_items = twin.eval()()
@@ -471,7 +471,7 @@ def train_epoch(network, recommender, translation) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(0)
     negatives = torch.randint(N_ITEMS, (pairs.n_pairs,), generator=generator)
     recommender.zero_grad()
-    loss = sum(network.losses(pairs.user, pairs.item, negatives))
+    loss = sum(network.recommender_losses(pairs.user, pairs.item, negatives))
     loss.backward()
     recommender.step()
     total = 0.0

@@ -46,4 +46,4 @@ def test_items_out_of_the_graphs_reach_are_the_most_stable():
         # one Bernoulli draw per pair: five standard deviations of the mean of a million
         assert share == pytest.approx(expected, abs=0.0025)
     batch = interactions.user[-64:], interactions.item[-64:], interactions.item[:64]
-    assert all(torch.isfinite(part) for part in network.train().losses(*batch))
+    assert all(torch.isfinite(part) for part in network.train().recommender_losses(*batch))

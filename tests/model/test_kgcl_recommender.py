@@ -123,13 +123,13 @@ def test_two_epochs_with_falling_losses(values):
 
 def test_views_change_between_epochs_and_stay_within_one(values, monkeypatch):
     seen = []
-    losses = diffkg_recbole.model.kgcl.KGCLNetwork.losses
+    losses = diffkg_recbole.model.kgcl.KGCLNetwork.recommender_losses
 
     def watch(self, *batch):
         seen.append(self.views)
         return losses(self, *batch)
 
-    monkeypatch.setattr(diffkg_recbole.model.kgcl.KGCLNetwork, "losses", watch)
+    monkeypatch.setattr(diffkg_recbole.model.kgcl.KGCLNetwork, "recommender_losses", watch)
     exp = experiment(values)
     trainer = exp.build_trainer(exp.build_model())
     trainer.fit(exp.train_data, saved=False)

@@ -52,7 +52,7 @@ class KGCLNetwork(nn.Module):
     probabilities from it; and two views, each one subset and the interactions that one Bernoulli
     draw kept, normalised anew.
 
-    In every step (:meth:`losses`)::
+    In every step (:meth:`recommender_losses`)::
 
         loss =  Σ softplus(s_un - s_up)                              main graphs, half hidden
               + reg_weight · ½ (‖u‖² + ‖p‖² + ‖n‖²) / batch
@@ -204,7 +204,7 @@ class KGCLNetwork(nn.Module):
 
     # ---- losses -------------------------------------------------------------------------------
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> KGCLLosses:
+    def recommender_losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> KGCLLosses:
         """Losses of one training step.
 
         Args:

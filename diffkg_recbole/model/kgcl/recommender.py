@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from recbole.model.abstract_recommender import KnowledgeRecommender
-from recbole.utils import InputType
 from torch import Tensor
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
-from diffkg_recbole.model.diffkg.recommender import compact_graph
+from diffkg_recbole.model.compact import CompactRecommender, compact_graph
 from diffkg_recbole.model.kgcl.draws import KGCLDraws
-from diffkg_recbole.model.kgcl.network import KGCLLosses, KGCLNetwork
+from diffkg_recbole.model.kgcl.network import KGCLNetwork
 from diffkg_recbole.model.kgcl.settings import KGCLSettings
 from diffkg_recbole.model.propagation import BipartiteGraph
 
 
-class KGCL(EvaluationCache, KnowledgeRecommender):
+class KGCL(CompactRecommender):
     """KGCL (Yang, Huang, Xia, Li: "Knowledge Graph Contrastive Learning for Recommendation",
     SIGIR 2022), as the authors' later program computes it.
 
@@ -26,24 +22,18 @@ class KGCL(EvaluationCache, KnowledgeRecommender):
     neighbours of an entity, separate tables for users and entities, masks per item) and gives
     other results; :class:`~diffkg_recbole.model.kgcl.network.KGCLNetwork` lists what is computed.
 
-    RecBole's ids start at 1; subtracting 1 makes them the network's compact ids, so that [PAD]
-    takes no part. Embeddings for prediction are computed once per evaluation.
-
     Args:
         config: configuration.
         dataset: training part of a knowledge dataset.
     """
 
-    input_type = InputType.PAIRWISE
     settings_class = KGCLSettings
     loss_names = ("bpr", "l2", "contrastive")
-    cached = ("_ranked",)
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         interactions = BipartiteGraph(
-            (dataset.inter_feat[self.USER_ID] - 1).to(self.device),
-            (dataset.inter_feat[self.ITEM_ID] - 1).to(self.device),
+            *(ids.to(self.device) for ids in self.training_pairs(dataset)),
             self.n_users - 1,
             self.n_items - 1,
         )
@@ -53,36 +43,7 @@ class KGCL(EvaluationCache, KnowledgeRecommender):
             KGCLSettings.from_config(config),
             KGCLDraws(config["seed"], self.device),
         )
-        self._ranked: tuple[Tensor, Tensor] | None = None
 
-    # ---- training -----------------------------------------------------------------------------
-
-    def calculate_loss(self, interaction: Any) -> KGCLLosses:
-        """Ranking, L2 and contrastive loss of a batch of (user, positive, negative)."""
-        return self.network.losses(
-            interaction[self.USER_ID] - 1,
-            interaction[self.ITEM_ID] - 1,
-            interaction[self.NEG_ITEM_ID] - 1,
-        )
-
-    # ---- prediction ---------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def _representations(self) -> tuple[Tensor, Tensor]:
-        """Users [U, d], and items behind a row of zeros for [PAD] [I + 1, d]."""
-        if self._ranked is None:
-            users, items = self.network()
-            self._ranked = users, torch.cat([items.new_zeros(1, items.shape[1]), items])
-        return self._ranked
-
-    def predict(self, interaction: Any) -> Tensor:
-        """Scores of (user, item) pairs. [B]."""
-        users, items = self._representations()
-        return (users[interaction[self.USER_ID] - 1] * items[interaction[self.ITEM_ID]]).sum(1)
-
-    def full_sort_predict(self, interaction: Any) -> Tensor:
-        """Scores of the users for every item; [PAD] is -inf. [B * (I + 1)]."""
-        users, items = self._representations()
-        scores = users[interaction[self.USER_ID] - 1] @ items.T
-        scores[:, 0] = -torch.inf
-        return scores.view(-1)
+    def representations(self) -> tuple[Tensor, Tensor]:
+        """Users and items of the whole graphs, without dropout."""
+        return self.network()
