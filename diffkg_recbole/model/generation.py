@@ -56,7 +56,8 @@ def generate_top_k(
         rows: row numbers, [n_rows] int64.
         k: columns to take, at most N.
         block_rows: rows that are generated together.
-        sampling_steps: 0 starts from the clean rows, n > 0 from χ_{n-1}.
+        sampling_steps: 0 starts from the clean rows, n > 0 from χ_{n-1}, whose noisy rows cost
+            two more products over the N columns and a [block_rows, N] matrix.
         noise: for sampling_steps > 0: from row numbers [B] to their noise [B, N].
         progress: told the number of rows that each block settles.
 
