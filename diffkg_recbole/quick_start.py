@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from recbole.utils import init_logger, init_seed, set_color
+from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 from diffkg_recbole import recording
 from diffkg_recbole.config import Config
@@ -24,7 +24,7 @@ from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.audit import audit
 from diffkg_recbole.data.fingerprint import fingerprint
 from diffkg_recbole.model import get_model
-from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore
+from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, graph_hash
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import load_checkpoint
 
@@ -156,8 +156,11 @@ def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | 
     config = experiment.config
     if config["local_rank"] != 0:
         return None
-    identity = {"configuration": config.plain(), "fingerprint": experiment.fingerprint}
-    record = recording.run_record(config, experiment.fingerprint, list(sys.argv))
+    prints = experiment.fingerprint
+    if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
+        prints = {**prints, "graph": graph_hash(config["data_path"], config["dataset"])}
+    identity = {"configuration": config.plain(), "fingerprint": prints}
+    record = recording.run_record(config, prints, list(sys.argv))
     runs = RunStore(store)
     run = runs.open(identity, record) if resume else runs.open_fresh(identity, record)
     if not run.finished:

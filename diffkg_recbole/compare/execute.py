@@ -84,8 +84,10 @@ class View(Protocol):
         """A run finished or failed."""
 
 
-def find_record(run: PlannedRun, store: RunStore) -> RunRecord | None:
-    """The folder of a run, or None."""
+def find_record(
+    run: PlannedRun, store: RunStore, same_files: bool = True
+) -> RunRecord | None:
+    """The folder of a run, or None; a finished one where there are several."""
     found = None
     prefix = glob.escape(folder_name(run.model, run.dataset, ""))
     for folder in store.root.glob(f"{prefix}*/run.json"):
@@ -93,7 +95,7 @@ def find_record(run: PlannedRun, store: RunStore) -> RunRecord | None:
             record = RunRecord(folder.parent)
         except CorruptRunError:
             continue
-        if run.is_recorded_in(record) and (found is None or record.finished):
+        if run.is_recorded_in(record, same_files) and (found is None or record.finished):
             found = record
     return found
 
@@ -139,6 +141,8 @@ def execute(
 def _outcome(one: Active, status: int, store: RunStore) -> Outcome:
     """Finished is what the store says is finished; the exit status alone is not believed."""
     record = find_record(one.run, store)
+    if record is None and status == 0:  # finished before, on other files with the same pairs
+        record = find_record(one.run, store, same_files=False)
     seconds = time.monotonic() - one.started
     if record is not None and record.finished:
         return Outcome(one.run, record, None, seconds)

@@ -40,7 +40,7 @@ class PlannedRun:
         settings: configuration keys that differ from the defaults.
         key: text that is equal for runs with the same determining configuration.
         epochs: most epochs that it may take.
-        files: hashes of the dataset's files now.
+        files: hashes, now, of the dataset's files that the model reads.
         record: the run in the store, None if there is none.
         seconds: mean seconds of finished runs of its kind, None if there are none.
     """
@@ -68,12 +68,16 @@ class PlannedRun:
         values = {"model": self.model, "dataset": self.dataset, **self.settings}
         return [f"--{key}={_flag_text(value)}" for key, value in values.items()]
 
-    def is_recorded_in(self, record: RunRecord) -> bool:
-        """Whether a run folder holds this run: same configuration, same code, same files."""
+    def is_recorded_in(self, record: RunRecord, same_files: bool = True) -> bool:
+        """Whether a run folder holds this run: same configuration, same code, same files.
+
+        Args:
+            same_files: False accepts other files, which may still hold the same pairs.
+        """
         if (record.model, record.dataset, record.seed) != (self.model, self.dataset, self.seed):
             return False
         recorded = record.get("data_files")
-        if recorded is not None and recorded != self.files:
+        if same_files and recorded is not None and not self.files.items() <= recorded.items():
             return False
         if (record.get("code") or {}).get("version", code_version()) != code_version():
             return False
@@ -208,7 +212,14 @@ def _runs(
                     yield PlannedRun(
                         label, row.model, dataset, seed, split_seed, {**settings, **seeds},
                         configuration_key({**plain, **seeds}), plain["epochs"],
-                        data_files(Path(plain["data_path"]) / dataset, dataset))
+                        _files_read(row.model, Path(plain["data_path"]) / dataset, dataset))
+
+
+def _files_read(model: str, folder: Path, dataset: str) -> dict[str, str]:
+    files = data_files(folder, dataset)
+    if ModelKeys.of(model).reads_graph:
+        return files
+    return {name: digest for name, digest in files.items() if not name.endswith((".kg", ".link"))}
 
 
 def _look_up(plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """Run folders: written atomically, named by what determines the result, read by the reports."""
 
-from diffkg_recbole.store.data_files import data_files
+from diffkg_recbole.store.data_files import data_files, graph_hash
 from diffkg_recbole.store.environment import code_state, code_version, environment
 from diffkg_recbole.store.files import replacing, write_json, write_yaml
 from diffkg_recbole.store.identity import (
@@ -30,6 +30,7 @@ __all__ = [
     "determining",
     "environment",
     "folder_name",
+    "graph_hash",
     "plain",
     "replacing",
     "run_id",

@@ -22,6 +22,14 @@ def data_files(folder: str | Path, dataset: str) -> dict[str, str]:
             for path in files}
 
 
+def graph_hash(folder: str | Path, dataset: str) -> str:
+    """sha256 (hex) over a dataset's ``.kg`` and ``.link`` files: what a knowledge model reads
+    besides the interactions."""
+    hashes = [f"{name} {digest}" for name, digest in data_files(folder, dataset).items()
+              if name.endswith((".kg", ".link"))]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
 @lru_cache(maxsize=256)
 def _sha256(path: str, modified: int, size: int) -> str:
     """Hash of a file; asked again for the same state of the file, it is not read again."""

@@ -71,10 +71,10 @@ class PluginTrainer(Trainer):
             generator.set_state(state.cpu())
 
         def after_epoch(epoch: int, score: float) -> None:
-            if self.last_file is not None:
-                self._save_last(epoch)
             if self.on_epoch is not None:
                 self.on_epoch(self._epoch_report(epoch))
+            if self.last_file is not None:  # last: a kill in between repeats the epoch, no gap
+                self._save_last(epoch)
             if callback_fn is not None:
                 callback_fn(epoch, score)
 

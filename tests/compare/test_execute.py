@@ -98,6 +98,18 @@ def test_a_run_without_a_result_has_failed_whatever_its_exit_status(tmp_path):
     assert outcome.record is None
 
 
+def test_a_result_on_other_files_with_the_same_pairs_counts(tmp_path):
+    """The run itself compares the pairs, and ends well at once if its result is there."""
+    plan = plan_of(tmp_path, FOUR)
+    path = record_as_finished(plan, plan.runs[0]).folder / "run.json"
+    path.write_text(path.read_text().replace(plan.runs[0].files["tiny.train.inter"], "rewritten"))
+    good = FakeLauncher(plan, ("empty",))
+    (outcome,) = execute(plan.runs[:1], plan.store, good, 1, Recorder())
+    assert (outcome.error, outcome.record.finished) == (None, True)
+    (outcome,) = execute(plan.runs[:1], plan.store, FakeLauncher(plan, ("bad",)), 1, Recorder())
+    assert outcome.error == "it broke"
+
+
 def test_the_error_that_a_run_recorded_is_told_but_not_an_old_one(tmp_path):
     plan = plan_of(tmp_path, FOUR)
     record = record_as_finished(plan, plan.runs[0])

@@ -90,6 +90,18 @@ def test_other_data_or_code_is_another_run(tmp_path, change, state):
     assert make_plan(plan.comparison, plan.store).runs[0].state == state
 
 
+def test_a_model_that_reads_no_graph_does_not_care_for_it(tmp_path):
+    plan = plan_of(tmp_path, TWO_MODELS)
+    for run in plan.runs[:2]:
+        path = record_as_finished(plan, run).folder / "run.json"
+        record = json.loads(path.read_text())
+        record["data_files"] = {**run.files, "tiny.kg": "another graph"}
+        path.write_text(json.dumps(record))
+    bpr, kgcn = make_plan(plan.comparison, plan.store).runs[:2]
+    assert (bpr.state, kgcn.state) == ("finished", "new")
+    assert "tiny.kg" in kgcn.files
+
+
 def test_changed_settings_are_another_run_and_the_place_of_the_data_is_not(tmp_path):
     plan = plan_of(tmp_path, TWO_MODELS)
     record = record_as_finished(plan, plan.runs[0])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from diffkg_recbole.store import data_files
+from diffkg_recbole.store import data_files, graph_hash
 
 
 def test_atomic_files_of_the_dataset_are_hashed(tmp_path):
@@ -25,3 +25,13 @@ def test_a_changed_file_changes_its_hash(tmp_path):
 
 def test_no_folder_holds_no_files(tmp_path):
     assert data_files(tmp_path / "nowhere", "a") == {}
+
+
+def test_the_hash_of_the_graph_is_that_of_triples_and_links(tmp_path):
+    for name in ("a.inter", "a.kg", "a.link"):
+        (tmp_path / name).write_text(name)
+    before = graph_hash(tmp_path, "a")
+    (tmp_path / "a.inter").write_text("other pairs")
+    assert graph_hash(tmp_path, "a") == before
+    (tmp_path / "a.kg").write_text("other triples")
+    assert graph_hash(tmp_path, "a") != before
