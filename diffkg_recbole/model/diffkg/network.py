@@ -197,17 +197,14 @@ class DiffKGNetwork(nn.Module):
     def generated_top(self, progress: Callable[[int], Any] | None = None) -> Tensor:
         """The ``rebuild_k`` largest columns of every generated row. [n_rows, k]."""
         settings = self.settings
-        block = settings.diffusion_batch_size
-        tops = []
-        for rows in torch.arange(self.n_rows, device=self.graph.device).split(block * 8):
-            tops.append(generate_top_k(
-                self.denoiser, self.diffusion, self.graph, rows, settings.rebuild_k, block,
-                settings.sampling_steps,
-                lambda r: self.draws.noise(len(r), self.n_entities, self.entity_embedding.dtype),
-            ))
-            if progress is not None:
-                progress(len(rows))
-        return torch.cat(tops)
+        return generate_top_k(
+            self.denoiser, self.diffusion, self.graph,
+            torch.arange(self.n_rows, device=self.graph.device), settings.rebuild_k,
+            settings.diffusion_batch_size, settings.sampling_steps,
+            lambda rows: self.draws.noise(
+                len(rows), self.n_entities, self.entity_embedding.dtype),
+            progress,
+        )
 
     def rebuild(self, top: Tensor) -> str | None:
         """Make the next denoised graph from generated rows and one keep draw per edge.
