@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkg_recbole.compare.comparison import Comparison, Row
+from diffkg_recbole.compare.estimate import estimate, past_runs
 from diffkg_recbole.compare.nodes import Problems
 from diffkg_recbole.compare.settings import ModelKeys
 from diffkg_recbole.config import Config
@@ -42,7 +43,7 @@ class PlannedRun:
         epochs: most epochs that it may take.
         files: hashes, now, of the dataset's files that the model reads.
         record: the run in the store, None if there is none.
-        seconds: mean seconds of finished runs of its kind, None if there are none.
+        seconds: estimated from finished runs of the same kind, None if there are none.
     """
 
     label: str
@@ -225,23 +226,13 @@ def _files_read(model: str, folder: Path, dataset: str) -> dict[str, str]:
 def _look_up(plan: Plan) -> None:
     """Fill in the records and the estimates."""
     records = plan.store.scan().records if plan.store.root.is_dir() else []
+    past = [*past_runs(records)]
     for place, run in enumerate(plan.runs):
         found = [record for record in records if run.is_recorded_in(record)]
         found.sort(key=lambda record: record.finished)
         values = {**vars(run), "record": found[-1] if found else None}
-        values["seconds"] = estimate(run, records)
+        values["seconds"] = estimate(run, past)
         plan.runs[place] = PlannedRun(**values)
-
-
-def estimate(run: PlannedRun, records: Iterable[RunRecord]) -> float | None:
-    """Mean seconds of the finished runs of the same row, else of the same model, on the same
-    dataset; None if there are none."""
-    alike = [r for r in records if r.finished and r.model == run.model
-             and r.dataset == run.dataset and (r.get("cost") or {}).get("seconds_total")]
-    closest = [r for r in alike if r.label == run.label] or alike
-    if not closest:
-        return None
-    return sum(r["cost"]["seconds_total"] for r in closest) / len(closest)
 
 
 def _flag_text(value: Any) -> str:

@@ -17,7 +17,9 @@ def plan_of(folder: Path, text: str) -> Plan:
     return make_plan(read_comparison(path), RunStore(folder / "runs"))
 
 
-def record_as_finished(plan: Plan, run: PlannedRun, value: float = 0.5) -> RunRecord:
+def record_as_finished(
+    plan: Plan, run: PlannedRun, value: float = 0.5, *, seconds: float = 30.0, epochs: int = 1
+) -> RunRecord:
     """Put a result of a planned run into the store, as its training would."""
     from diffkg_recbole.config import Config
 
@@ -31,6 +33,6 @@ def record_as_finished(plan: Plan, run: PlannedRun, value: float = 0.5) -> RunRe
         open_.append_epoch({"epoch": 0, "losses": {"bpr": 1.0}, "valid": {"recall@20": value},
                             "seconds": {"train": 1.0, "valid": 1.0}})
         metrics = {"recall@20": value, "ndcg@20": value}
-        open_.finish({"epoch": 0, "epochs_run": 1, "valid": metrics, "test": metrics,
-                      "cost": {"seconds_total": 30.0}}, users=users_table({"a": value}))
+        open_.finish({"epoch": 0, "epochs_run": epochs, "valid": metrics, "test": metrics,
+                      "cost": {"seconds_total": seconds}}, users=users_table({"a": value}))
     return RunRecord(open_.folder)

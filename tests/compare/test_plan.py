@@ -116,19 +116,29 @@ def test_changed_settings_are_another_run_and_the_place_of_the_data_is_not(tmp_p
 def test_time_is_estimated_from_runs_of_the_same_kind(tmp_path):
     plan = plan_of(tmp_path, TWO_MODELS)
     assert left(plan, 1).startswith("time: unknown")
-    record_as_finished(plan, plan.runs[0])
-    record_as_finished(plan, plan.runs[1])
+    record_as_finished(plan, plan.runs[0], seconds=10, epochs=3)
+    record_as_finished(plan, plan.runs[1], seconds=40, epochs=2)
     plan = make_plan(plan.comparison, plan.store)
-    # open: KGCN random twice and KGCN once (30 s each, from KGCN), BPR once (30 s)
-    assert plan.seconds_left(1) == (120.0, 0)
-    assert plan.seconds_left(4) == (30.0, 0)
-    assert left(plan, 1) == "time: about 2 min 00 s"
+    # open: BPR's second seed as its first, 10 s; KGCN's too, 40 s; KGCN on the random graph twice:
+    # 20 s an epoch, and 2 epochs, after which KGCN stopped early
+    assert [run.seconds for run in plan.open] == [40.0, 10.0, 40.0, 40.0]
+    assert plan.seconds_left(1) == (130.0, 0)
+    assert plan.seconds_left(4) == (40.0, 0)
+    assert left(plan, 1) == "time: about 2 min 10 s"
     wider = plan_of(tmp_path, TWO_MODELS + "  - Pop\n")
-    assert left(wider, 2) == "time: about 1 min 00 s, and 2 runs of unknown length"
+    assert left(wider, 2) == "time: about 1 min 05 s, and 2 runs of unknown length"
     for run in wider.runs:
         if run.state == "new":
             record_as_finished(wider, run)
     assert left(make_plan(wider.comparison, wider.store), 1) == "nothing is left to run"
+
+
+def test_more_epochs_take_longer_unless_the_model_stops_early(tmp_path):
+    plan = plan_of(tmp_path, "datasets: tiny\nsettings: {epochs: 4}\nmodels: [BPR, Pop]\n")
+    record_as_finished(plan, plan.runs[0], seconds=8, epochs=4)  # all it might: 2 s an epoch
+    record_as_finished(plan, plan.runs[1], seconds=3, epochs=1)
+    longer = plan_of(tmp_path, "datasets: tiny\nsettings: {epochs: 100}\nmodels: [BPR, Pop]\n")
+    assert [run.seconds for run in longer.runs] == [200.0, 3.0]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [
