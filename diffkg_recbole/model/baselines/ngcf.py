@@ -1,0 +1,24 @@
+"""NGCF on today's SciPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.ngcf import NGCF as RecBoleNGCF
+
+from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
+from diffkg_recbole.model.baselines.lightgcn import general_adjacency
+
+
+class NGCF(EvaluationCache, RecBoleNGCF):
+    """RecBole's NGCF; its adjacency is built by CSR, as ``dok_matrix._update`` is gone.
+
+    It stays a COO tensor: NGCF drops its entries and multiplies inside a layer of RecBole's.
+    """
+
+    def get_norm_adj_mat(self) -> Any:
+        """The normalised adjacency, sparse COO [users + items] square."""
+        operator = general_adjacency(self)
+        index = torch.stack([operator.pattern.rows, operator.pattern.columns.long()])
+        return torch.sparse_coo_tensor(index, operator.values, operator.shape)
