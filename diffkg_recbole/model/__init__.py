@@ -7,11 +7,13 @@ import importlib
 import importlib.util
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.model.baselines import BASELINES
 
 # Model name -> module that defines a class of that name.
 PLUGIN_MODELS: dict[str, str] = {
     "DiffKG": "diffkg_recbole.model.diffkg",
     "KGCL": "diffkg_recbole.model.kgcl",
+    **BASELINES,
 }
 
 _RECBOLE_PACKAGES = (
