@@ -19,8 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 _INT32_LIMIT = 2**31 - 1
+_BAG_WIDTH = 16  # columns from which the weighted embedding bag beats the CSR product
 
 
 class CsrPattern:
@@ -185,8 +187,31 @@ class _SampledProduct(torch.autograd.Function):
 
 
 def _product(pattern: CsrPattern, values: Tensor, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    matrix = pattern.matrix(values)
-    return matrix @ x if plus is None else torch.addmm(plus, matrix, x)
+    return csr_product(pattern.matrix(values), x, plus)
+
+
+def csr_product(matrix: Tensor, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    """matrix x, or matrix x + plus; without a backward pass of its own.
+
+    On a CPU in float32 the rows of ``x`` are summed as a weighted embedding bag: PyTorch has a
+    kernel with prefetching for that, 2 to 4 times as fast as its CSR product from 16 columns on
+    (slower in float64).
+
+    Args:
+        matrix: CSR [M, N].
+        x: [N, d].
+        plus: [M, d].
+
+    Returns:
+        [M, d].
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[1] < _BAG_WIDTH:
+        return matrix @ x if plus is None else torch.addmm(plus, matrix, x)
+    product = functional.embedding_bag(
+        matrix.col_indices(), x.detach(), matrix.crow_indices(), mode="sum",
+        per_sample_weights=matrix.values().detach(), include_last_offset=True,
+    )
+    return product if plus is None else product.add_(plus)
 
 
 def _sample(pattern: CsrPattern, any_values: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -301,5 +326,5 @@ class _SymmetricSeries(torch.autograd.Function):
 def _series(operator: Tensor, x: Tensor, n_terms: int) -> Tensor:
     total = x
     for _ in range(n_terms):
-        total = torch.addmm(x, operator, total)
+        total = csr_product(operator, total, plus=x)
     return total

@@ -9,6 +9,7 @@ import torch
 from diffkg_recbole.model import sparse
 from diffkg_recbole.model.sparse import (
     CsrPattern,
+    csr_product,
     gathered_sum,
     row_starts,
     sampled_product,
@@ -151,3 +152,37 @@ def test_products_are_silent_and_leave_the_warning_filters_alone():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("n_columns", [3, 16, 64])
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 4, 0), (3, 0, 0)])
+def test_product_in_both_precisions(shape, n_columns, index_width):
+    """Narrow, wide, single and double operands take different kernels: the same sums."""
+    pattern = random_pattern(*shape)
+    values, x, plus = random(shape[2]), random(shape[1], n_columns), random(shape[0], n_columns)
+    expected = dense(pattern, values) @ x
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        matrix, x_, plus_ = pattern.matrix(values.to(dtype)), x.to(dtype), plus.to(dtype)
+        kept = plus_.clone()
+        for ours, plain in ((csr_product(matrix, x_), expected),
+                            (csr_product(matrix, x_, plus_), expected + plus)):
+            assert ours.dtype == dtype
+            torch.testing.assert_close(ours.double(), plain, rtol=tolerance, atol=tolerance)
+        assert torch.equal(plus_, kept)
+
+
+def test_single_precision_gradients_agree_with_double():
+    """The kernel for float32 stands behind every backward pass, too."""
+    pattern, width = random_pattern(6, 6, 20), 32
+    values, x, cotangent = random(20), random(6, width, seed=1), random(6, width, seed=2)
+    single = [t.detach().float().requires_grad_() for t in (values, x)]
+    for ours, double in (
+        (weighted_sum(pattern, *single, add_input=True), weighted_sum(pattern, values, x, True)),
+        (sampled_product(pattern, single[1], single[1]), sampled_product(pattern, x, x)),
+    ):
+        weight = cotangent.detach()[: len(double)] if double.ndim == 2 else random(20, seed=3)
+        expected = torch.autograd.grad(double, [values, x], weight, allow_unused=True)
+        got = torch.autograd.grad(ours, single, weight.float(), allow_unused=True)
+        for gradient, wanted in zip(got, expected):
+            if wanted is not None:
+                torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-4)
