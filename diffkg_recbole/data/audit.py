@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffkg_recbole.data.protocol import pair_keys
+from diffkg_recbole.data.pairs import among, distinct, pair_keys
 from diffkg_recbole.errors import UserError
 
 
@@ -23,8 +23,9 @@ def audit(dataset: Any, parts: dict[str, Any]) -> dict[str, Any]:
     n_items, n_users = dataset.item_num, dataset.user_num
     keys = {name: pair_keys(part, n_items) for name, part in parts.items()}
     report = dict(dataset.protocol_report)
+    sets = {name: distinct(k) for name, k in keys.items()}
     report["overlap"] = {
-        f"{a}_{b}": int(np.isin(keys[b], keys[a]).sum())
+        f"{a}_{b}": int(among(keys[b], sets[a]).sum())
         for a, b in (("train", "valid"), ("train", "test"), ("valid", "test"))
     }
     if report["protocol"] == "clean" and any(report["overlap"].values()):

@@ -17,16 +17,38 @@ from recbole.data.dataset import Dataset, KnowledgeBasedDataset
 from recbole.utils import FeatureSource, FeatureType
 
 from diffkg_recbole.data.atomic import read_atomic
+from diffkg_recbole.data.cache import DatasetCache, Heard
 from diffkg_recbole.data.protocol import apply_protocol
+from diffkg_recbole.data.vectorised import Vectorised
 from diffkg_recbole.errors import DataError, UserError
 
 _PAD = 0
 
 
-class InteractionKeeping:
+class InteractionKeeping(Vectorised):
     """What both datasets change in RecBole's (a mix-in placed before RecBole's class)."""
 
+    logger: Any
+    inter_feat: Any
     protocol_report: dict[str, Any]
+
+    def _from_scratch(self) -> None:
+        """Read the atomic files, or what an earlier run has kept of them (``cache_dataset``)."""
+        if not self.config["cache_dataset"]:
+            super()._from_scratch()
+            return
+        cache = DatasetCache(type(self).__name__, self.config)
+        self._get_preset()
+        self._get_field_from_config()
+        if cache.load(self):
+            self._init_alias()
+            self.feat_name_list = self._build_feat_name_list()
+            self._preload_weight_matrix()
+            return
+        self.logger = heard = Heard(self.logger)
+        super()._from_scratch()
+        self.logger = heard.logger
+        cache.save(self, heard.warnings)
 
     def _load_data(self, token: str, dataset_path: str) -> None:
         if not Path(dataset_path).is_dir():
@@ -38,38 +60,38 @@ class InteractionKeeping:
             if not (Path(dataset_path) / name).is_file():
                 raise DataError(Path(dataset_path) / name, "atomic file not found",
                                 f"the files {', '.join(self._needed_files(token))}")
-        super()._load_data(token, dataset_path)  # type: ignore[misc]
+        super()._load_data(token, dataset_path)
 
     def _needed_files(self, token: str) -> list[str]:
-        parts = self.benchmark_filename_list  # type: ignore[attr-defined]
+        parts = self.benchmark_filename_list
         return [f"{token}.inter"] if parts is None else [f"{token}.{p}.inter" for p in parts]
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
         """Plain columns are read by pandas' C parser, sequence columns by RecBole."""
-        load, unload = self._get_load_and_unload_col(source)  # type: ignore[attr-defined]
+        load, unload = self._get_load_and_unload_col(source)
         if load == set():
             return None
-        config = self.config  # type: ignore[attr-defined]
+        config = self.config
         frame, types = read_atomic(
             filepath, load, unload, config["field_separator"], config["encoding"] or "utf-8"
         )
         if frame is None:
-            return super()._load_feat(filepath, source)  # type: ignore[misc]
+            return super()._load_feat(filepath, source)
         if source != "link":
             for field, kind in types.items():
-                self.field2source[field] = source  # type: ignore[attr-defined]
-                self.field2type[field] = kind  # type: ignore[attr-defined]
-                self.field2seqlen[field] = 1  # type: ignore[attr-defined]
+                self.field2source[field] = source
+                self.field2type[field] = kind
+                self.field2seqlen[field] = 1
                 if kind == FeatureType.FLOAT:
-                    self.field2bucketnum[field] = 2  # type: ignore[attr-defined]
+                    self.field2bucketnum[field] = 2
         return frame
 
     def _fill_nan(self) -> None:
         """Missing tokens become [PAD], missing floats the mean, missing sequences empty."""
-        for name in self.feat_name_list:  # type: ignore[attr-defined]
+        for name in self.feat_name_list:
             feat = getattr(self, name)
             for field in list(feat.columns):
-                kind = self.field2type[field]  # type: ignore[attr-defined]
+                kind = self.field2type[field]
                 if kind == FeatureType.TOKEN:
                     feat[field] = feat[field].fillna(_PAD).astype(np.int64)
                 elif kind == FeatureType.FLOAT:
@@ -80,20 +102,20 @@ class InteractionKeeping:
 
     def shuffle(self) -> None:
         """Order the interactions at random, by ``split_seed`` alone (RecBole: by ``seed``)."""
-        generator = torch.Generator().manual_seed(self.config["split_seed"])  # type: ignore[attr-defined]
-        order = torch.randperm(len(self.inter_feat), generator=generator)  # type: ignore[attr-defined]
+        generator = torch.Generator().manual_seed(self.config["split_seed"])
+        order = torch.randperm(len(self.inter_feat), generator=generator)
         self.inter_feat = self.inter_feat[order]
 
     def build(self) -> list[Any]:
         """Train, validation and test part under the configured ``eval_protocol``."""
-        parts = super().build()  # type: ignore[misc]
+        parts = super().build()
         if len(parts) != 3:
             raise UserError(
                 f"the split has {len(parts)} part(s); expected train, validation and test "
                 f"(benchmark_filename: [train, valid, test], or three ratios)"
             )
         parts, self.protocol_report = apply_protocol(
-            parts, self.config["eval_protocol"], self.item_num  # type: ignore[attr-defined]
+            parts, self.config["eval_protocol"], self.item_num
         )
         return parts
 
@@ -109,8 +131,16 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
     entities. ``kg: none`` and ``kg: random`` replace the triples by a control.
     """
 
+    kg_feat: Any
+    item2entity: dict[str, str]
+    entity2item: dict[str, str]
+
     def _needed_files(self, token: str) -> list[str]:
         return [*super()._needed_files(token), f"{token}.kg", f"{token}.link"]
+
+    def _from_scratch(self) -> None:
+        super()._from_scratch()
+        self._apply_graph_control()
 
     def _load_kg(self, token: str, dataset_path: str) -> pd.DataFrame:
         triples = super()._load_kg(token, dataset_path)
@@ -144,7 +174,6 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
             self._filter_kg_by_triple_num()
             self._filter_link()
         super()._data_processing()
-        self._apply_graph_control()
 
     def _filter_kg_by_triple_num(self) -> None:
         everything = ("[0,inf)", None)
@@ -158,10 +187,14 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
 
     def _filter_link(self) -> None:
         """Drop links without item or triple; unlike RecBole, drop no interaction."""
-        items, entities = self._get_rec_item_token(), self._get_entity_token()
+        items, entities = self._tokens_of("item_id"), self._tokens_of("entity_id")
         kept = {i: e for i, e in self.item2entity.items() if i in items and e in entities}
         self.item2entity = kept
         self.entity2item = {entity: item for item, entity in kept.items()}
+
+    def _tokens_of(self, alias: str) -> set[str]:
+        tokens, _ = self._concat_remaped_tokens(self._get_remap_list(self.alias[alias]))
+        return set(pd.unique(tokens))
 
     def _apply_graph_control(self) -> None:
         from diffkg_recbole.data.graph_control import control_triples

@@ -11,18 +11,18 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 
+from diffkg_recbole.data.pairs import among, distinct, pair_keys
+
 # Scores, their masked copy and the workspace of the top-k, each [users, items] float32.
 _COPIES = 3
 
 
 class _Rows:
-    """Values grouped by user id: CSR without the data array."""
+    """Items grouped by user id, from ascending pair keys: CSR without the data array."""
 
-    def __init__(self, users: np.ndarray, items: np.ndarray, n_users: int) -> None:
-        order = np.argsort(users, kind="stable")
-        self.items = torch.from_numpy(items[order].astype(np.int64))
-        counts = np.bincount(users, minlength=n_users)
-        self.start = np.concatenate([[0], np.cumsum(counts)])
+    def __init__(self, keys: np.ndarray, n_users: int, n_items: int) -> None:
+        self.items = torch.from_numpy(keys % n_items)
+        self.start = np.searchsorted(keys, np.arange(n_users + 1) * n_items)
 
     def of(self, users: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(row, item) of every value of the given users; row counts from 0."""
@@ -69,18 +69,15 @@ class FullSortLoader(FullSortEvalDataLoader):
         self.logger = getLogger()
         self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
         self.is_sequential = False
-        users = dataset.inter_feat[self.uid_field].numpy()
-        items = dataset.inter_feat[self.iid_field].numpy()
         n_users, n_items = dataset.user_num, dataset.item_num
-        positive = np.unique(users.astype(np.int64) * n_items + items)
-        self.positives = _Rows(positive // n_items, positive % n_items, n_users)
-        past_users = np.concatenate([d.inter_feat[self.uid_field].numpy() for d in masked])
-        past_items = np.concatenate([d.inter_feat[self.iid_field].numpy() for d in masked])
-        past = np.unique(past_users.astype(np.int64) * n_items + past_items)
+        positive = distinct(pair_keys(dataset, n_items))
+        self.positives = _Rows(positive, n_users, n_items)
+        past = distinct(np.concatenate([pair_keys(part, n_items) for part in masked]))
         if unmask_positives:
-            past = past[~np.isin(past, positive)]
-        self.history = _Rows(past // n_items, past % n_items, n_users)
-        self.uid_list = _own_share(torch.from_numpy(np.unique(users).astype(np.int64)), config)
+            past = past[~among(past, positive)]
+        self.history = _Rows(past, n_users, n_items)
+        users = np.flatnonzero(np.diff(self.positives.start))
+        self.uid_list = _own_share(torch.from_numpy(users), config)
         self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
         self.sample_size = len(self.uid_list)
         AbstractDataLoader.__init__(self, _SingleProcess(config), dataset, None, shuffle=False)

@@ -19,26 +19,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from recbole.data.interaction import Interaction
 
-
-def pair_keys(part: Any, n_items: int) -> np.ndarray:
-    """One int64 key per interaction of a RecBole dataset: user id * n_items + item id."""
-    users = part.inter_feat[part.uid_field].numpy().astype(np.int64)
-    items = part.inter_feat[part.iid_field].numpy().astype(np.int64)
-    return users * n_items + items
-
-
-def _first_of_each(keys: np.ndarray) -> np.ndarray:
-    """True where a key occurs for the first time."""
-    first = np.zeros(len(keys), dtype=bool)
-    first[np.unique(keys, return_index=True)[1]] = True
-    return first
+from diffkg_recbole.data.pairs import among, distinct, first_of_each, pair_keys
 
 
 def _keep(part: Any, mask: np.ndarray) -> Any:
     if mask.all():
         return part
-    return part.copy(part.inter_feat[np.flatnonzero(mask)])
+    kept = torch.from_numpy(np.flatnonzero(mask))
+    columns = part.inter_feat.interaction
+    return part.copy(Interaction({name: column[kept] for name, column in columns.items()}))
 
 
 def _join(part: Any, other: Any) -> Any:
@@ -64,20 +56,21 @@ def apply_protocol(parts: list[Any], protocol: str, n_items: int) -> tuple[list[
     train, valid, test = parts
     keys = {name: pair_keys(part, n_items)
             for name, part in zip(("train", "valid", "test"), parts)}
-    in_train = np.isin(keys["test"], keys["train"])
-    in_valid = np.isin(keys["test"], keys["valid"])
+    sets = {name: distinct(k) for name, k in keys.items()}
+    in_train = among(keys["test"], sets["train"])
+    in_valid = among(keys["test"], sets["valid"])
+    valid_in_train = among(keys["valid"], sets["train"])
     report: dict[str, Any] = {
         "protocol": protocol,
         "given": {name: len(k) for name, k in keys.items()},
-        "duplicates": {name: int(len(k) - len(np.unique(k))) for name, k in keys.items()},
+        "duplicates": {name: len(k) - len(sets[name]) for name, k in keys.items()},
         "test_pairs_also_in_train": int(in_train.sum()),
         "test_pairs_also_in_valid": int(in_valid.sum()),
-        "valid_pairs_also_in_train": int(np.isin(keys["valid"], keys["train"]).sum()),
+        "valid_pairs_also_in_train": int(valid_in_train.sum()),
     }
     if protocol == "clean":
-        valid = _keep(valid, _first_of_each(keys["valid"])
-                      & ~np.isin(keys["valid"], keys["train"]))
-        test = _keep(test, _first_of_each(keys["test"]) & ~in_train & ~in_valid)
+        valid = _keep(valid, first_of_each(keys["valid"]) & ~valid_in_train)
+        test = _keep(test, first_of_each(keys["test"]) & ~in_train & ~in_valid)
     elif protocol == "authors":
         train, valid = _join(train, valid), test
     report["used"] = {"train": len(train), "valid": len(valid), "test": len(test)}

@@ -11,26 +11,8 @@ import numpy as np
 import torch
 from recbole.sampler import KGSampler, Sampler
 
+from diffkg_recbole.data.pairs import UsedPairs
 from diffkg_recbole.errors import UserError
-
-
-class UsedPairs:
-    """A set of (key, value) pairs: membership by binary search in sorted int64 keys."""
-
-    def __init__(self, keys: np.ndarray, values: np.ndarray, n_values: int) -> None:
-        self.n_values = n_values
-        self._sorted = np.unique(keys.astype(np.int64) * n_values + values)
-
-    def contains(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """True where (keys[i], values[i]) is in the set. [n] bool."""
-        wanted = keys.astype(np.int64) * self.n_values + values
-        position = np.searchsorted(self._sorted, wanted)
-        position[position == len(self._sorted)] = 0
-        return self._sorted[position] == wanted if len(self._sorted) else np.zeros(len(keys), bool)
-
-    def values_per_key(self, n_keys: int) -> np.ndarray:
-        """Number of distinct values of each key. [n_keys] int64."""
-        return np.bincount(self._sorted // self.n_values, minlength=n_keys)
 
 
 class _RejectUsed:
@@ -55,13 +37,12 @@ class PairSampler(_RejectUsed, Sampler):
 
     def get_used_ids(self) -> dict[str, UsedPairs]:
         """Pairs of a phase and of all phases before it, by phase."""
-        users: list[np.ndarray] = []
-        items: list[np.ndarray] = []
-        used = {}
+        used: dict[str, UsedPairs] = {}
+        before = None
         for phase, dataset in zip(self.phases, self.datasets):
-            users.append(dataset.inter_feat[self.uid_field].numpy())
-            items.append(dataset.inter_feat[self.iid_field].numpy())
-            used[phase] = UsedPairs(np.concatenate(users), np.concatenate(items), self.item_num)
+            users = dataset.inter_feat[self.uid_field].numpy()
+            items = dataset.inter_feat[self.iid_field].numpy()
+            used[phase] = before = UsedPairs(users, items, self.item_num, before)
         full = used[self.phases[-1]].values_per_key(self.user_num) + 1 >= self.item_num
         if full.any():
             raise UserError(
