@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from diffkg_recbole.model.attention import dropped_and_normalized
 from diffkg_recbole.model.blocks import block_entries
 from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
@@ -33,10 +34,27 @@ def l2_loss(parameters: Iterable[Tensor]) -> Tensor:
     Raises:
         ValueError: no parameter.
     """
-    squares = [parameter.square().sum() for parameter in parameters]
-    if not squares:
+    parameters = list(parameters)
+    if not parameters:
         raise ValueError("the L2 term needs at least one parameter")
-    return torch.stack(squares).sum()
+    return _SquaredNorm.apply(*parameters)
+
+
+class _SquaredNorm(torch.autograd.Function):
+    """Σ ‖Θ‖²; Θ receives 2 g Θ, in one pass over the parameters each way."""
+
+    @staticmethod
+    def forward(ctx: Any, *parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*parameters)
+        # Row by row first: a running sum over millions of squares would lose digits.
+        squares = [torch.linalg.vector_norm(p, dim=-1).square().sum() for p in parameters]
+        return torch.stack(squares).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        factor = 2 * gradient
+        return tuple(parameter * factor for parameter in ctx.saved_tensors)
 
 
 # ---- contrast -----------------------------------------------------------------------------------
@@ -55,6 +73,7 @@ def info_nce(
     The anchors a are the rows ``nodes`` of one view; the candidates c are all rows of the other,
     and an anchor's positive is the same node there. The similarities are made for a block of
     anchors at a time and never kept for the backward pass (see :class:`_ContrastOfUnitRows`).
+    On a CPU, a node that occurs several times is computed once and counted.
 
     Args:
         anchors_view: the auxiliary view, [M, d].
@@ -72,32 +91,44 @@ def info_nce(
         raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
     if block_size is None:
         block_size = max(block_entries(candidates_view.device) // candidates_view.shape[0], 1)
-    anchors = F.normalize(anchors_view[nodes], dim=1) / temperature
-    candidates = F.normalize(candidates_view, dim=1)
-    total = _ContrastOfUnitRows.apply(anchors, candidates, nodes, block_size)
-    return total / nodes.numel() if reduction == "mean" else total
+    n_anchors, counts = nodes.numel(), None
+    if nodes.device.type == "cpu":  # elsewhere, the size of the result would be waited for
+        nodes, counts = torch.unique(nodes, return_counts=True)
+    anchors = F.normalize(anchors_view.index_select(0, nodes), dim=1) / temperature
+    candidates = dropped_and_normalized(candidates_view, None, 0.0)
+    total = _ContrastOfUnitRows.apply(anchors, candidates, nodes, counts, block_size)
+    return total / n_anchors if reduction == "mean" else total
 
 
 class _ContrastOfUnitRows(torch.autograd.Function):
-    """Σ_i ( log Σ_m exp(a_i · c_m) - a_i · c_{n_i} ) for anchors a [B, d], candidates c [M, d].
+    """Σ_i k_i ( log Σ_m exp(a_i · c_m) - a_i · c_{n_i} ) for anchors a [B, d], candidates c
+    [M, d] and counts k [B] (None: all 1).
 
     The result is a sum, so its gradients are known up to a factor while it is computed:
-    a_i receives Σ_m p_im c_m - c_{n_i} and c_m receives Σ_i p_im a_i - Σ_{i: n_i = m} a_i, with
-    p the softmax. They are made there and then, block by block; [B, M] is never stored, and
-    nothing is computed twice.
+    a_i receives k_i (Σ_m p_im c_m - c_{n_i}) and c_m receives
+    Σ_i k_i p_im a_i - Σ_{i: n_i = m} k_i a_i, with p the softmax. They are made there and then,
+    block by block; [B, M] is never stored, and nothing is computed twice.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, anchors: Tensor, candidates: Tensor, nodes: Tensor, block_size: int
+        ctx: Any,
+        anchors: Tensor,
+        candidates: Tensor,
+        nodes: Tensor,
+        counts: Tensor | None,
+        block_size: int,
     ) -> Tensor:
         with_gradients = any(ctx.needs_input_grad[:2])
         positives = candidates[nodes]
         total = anchors.new_zeros(())
+        count = anchors.new_ones(1, 1).expand(len(anchors), 1) if counts is None else (
+            counts.to(anchors.dtype).unsqueeze(1))
         if with_gradients:
             for_anchors = positives.neg_()
+            counted = anchors if counts is None else anchors * count
             for_candidates = torch.zeros_like(candidates)
-            for_candidates.index_add_(0, nodes, anchors, alpha=-1)
+            for_candidates.index_add_(0, nodes, counted, alpha=-1)
         for begin in range(0, anchors.shape[0], block_size):
             block = slice(begin, begin + block_size)
             weights = anchors[block] @ candidates.t()
@@ -105,20 +136,20 @@ class _ContrastOfUnitRows(torch.autograd.Function):
             # The differences are exact where the loss is small, unlike a difference of two sums.
             ahead = largest - weights.gather(1, nodes[block].unsqueeze(1))
             sums = weights.sub_(largest).exp_().sum(1, keepdim=True)
-            total += (ahead + sums.log()).sum()
+            total += (count[block] * (ahead + sums.log())).sum()
             if with_gradients:
                 # The softmax's denominator goes to the smaller factor.
                 for_anchors[block].addcdiv_(weights @ candidates, sums)
-                for_candidates.addmm_(weights.t(), anchors[block] / sums)
+                for_candidates.addmm_(weights.t(), counted[block] / sums)
         if with_gradients:
-            ctx.save_for_backward(for_anchors, for_candidates)
+            ctx.save_for_backward(for_anchors.mul_(count), for_candidates)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         for_anchors, for_candidates = ctx.saved_tensors
-        return gradient * for_anchors, gradient * for_candidates, None, None
+        return gradient * for_anchors, gradient * for_candidates, None, None, None
 
 
 # ---- diffusion ----------------------------------------------------------------------------------

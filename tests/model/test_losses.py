@@ -12,6 +12,7 @@ from diffkg_recbole.model.attention import RelationAttention
 from diffkg_recbole.model.diffusion import GaussianDiffusion
 from diffkg_recbole.model.graph import KnowledgeGraph
 from diffkg_recbole.model.losses import (
+    _ContrastOfUnitRows,
     bpr_loss,
     ckgc_loss,
     ckgc_target,
@@ -103,6 +104,23 @@ def test_info_nce_with_gradients_for_one_view_only(constant):
     (found,) = torch.autograd.grad(info_nce(*views, nodes, 0.2), learned)
     (expected,) = torch.autograd.grad(plain_info_nce(*views, nodes, 0.2), learned)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("block_size", [2, 9])
+def test_counted_anchors_equal_repeated_ones(block_size):
+    """The form for GPUs, which repeats, and the one for CPUs, which counts."""
+    anchors, candidates = random(3, 4), random(6, 4, seed=1)
+    nodes, counts = torch.tensor([1, 4, 5]), torch.tensor([2, 1, 3])
+    counted = _ContrastOfUnitRows.apply(anchors, candidates, nodes, counts, block_size)
+    each = torch.repeat_interleave(torch.arange(3), counts)
+    repeated = _ContrastOfUnitRows.apply(
+        anchors[each], candidates, nodes[each], None, block_size)
+    torch.testing.assert_close(counted, repeated, rtol=1e-12, atol=0)
+    for gradient, expected in zip(
+        torch.autograd.grad(counted, (anchors, candidates)),
+        torch.autograd.grad(repeated, (anchors, candidates)),
+    ):
+        torch.testing.assert_close(gradient, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_info_nce_of_one_shared_view():
