@@ -75,23 +75,20 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _add_format(commands: argparse._SubParsersAction, name: str, text: str) -> None:
-    parser = commands.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.add_argument("source", type=Path, help=_SOURCE_HELP[name])
     parser.add_argument("name", help="name of the data set, as in --dataset=<name>")
     parser.add_argument(
         "--valid-fraction", type=float, default=0.1, metavar="F",
         help="share of each user's training pairs that becomes the validation part (neither "
-             "format has one)")
+             "format has one); default %(default)s")
     parser.add_argument("--split-seed", type=_seed, default=2020, metavar="N",
-                        help="draws the validation part")
+                        help="draws the validation part; default %(default)s")
     parser.add_argument("--output", type=Path, default=Path("atomic_data"), metavar="DIR",
-                        help="folder that gets the folder <name>")
+                        help="folder that gets the folder <name>; default %(default)s")
     parser.add_argument("--configs", type=Path, default=Path("configs/datasets"), metavar="DIR",
                         help="folder that gets <name>.yaml; hand-written lines of an existing "
-                             "file are kept")
+                             "file are kept; default %(default)s")
     if name == "kgat":
         parser.add_argument("--users", type=_count, metavar="N",
                             help="number of users, if user_list.txt does not say")
@@ -107,20 +104,21 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         "export", help=text, description=text[0].upper() + text[1:] + ". A validation part "
         "goes back into the training matrix. Tokens that are not the authors' ids are numbered "
         "anew, and *_list.txt files say how.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="folder of a RecBole data set, <name>/<name>.kg")
     parser.add_argument("target", type=Path, help="folder to write")
     parser.add_argument("--parts", nargs="+", metavar="PART", default=None,
-                        help="names of the interaction parts, the last one is the test part "
-                             "(default: train, valid and test where there is no undivided .inter)")
+                        help="names of the interaction parts, the last one is the test part"
+                             "; default: the undivided .inter, else train, valid and test")
     parser.add_argument("--test-fraction", type=float, default=0.2, metavar="F",
                         help="share of each user's pairs that becomes test, for one undivided "
-                             ".inter")
+                             ".inter; default %(default)s")
     parser.add_argument("--split-seed", type=_seed, default=2020, metavar="N",
-                        help="draws that share")
-    parser.add_argument("--user-field", default="user_id", help="column of the users")
-    parser.add_argument("--item-field", default="item_id", help="column of the items")
+                        help="draws that share; default %(default)s")
+    parser.add_argument("--user-field", default="user_id", metavar="COLUMN",
+                        help="column of the users; default %(default)s")
+    parser.add_argument("--item-field", default="item_id", metavar="COLUMN",
+                        help="column of the items; default %(default)s")
     _add_common(parser)
 
 

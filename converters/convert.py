@@ -23,7 +23,7 @@ from diffkg_recbole import __version__
 from diffkg_recbole.errors import DataError, UserError
 
 FORMATS = ("authors", "kgat")
-STEPS = 14  # of a conversion, for its progress bar
+STEPS = 13  # of a conversion, for its progress bar
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

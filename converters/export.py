@@ -17,7 +17,7 @@ from converters.sources import SourceFolder
 from converters.staging import check_target, staged_folder
 from diffkg_recbole import __version__
 
-STEPS = 9  # of an export, for its progress bar
+STEPS = 8  # of an export, for its progress bar
 SUMMARY = "export.json"
 _FILES = (authors.TRAIN, authors.TEST, authors.GRAPH, SUMMARY,
           *(list_file(kind) for kind in ("user", "item", "entity", "relation")))

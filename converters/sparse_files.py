@@ -17,7 +17,6 @@ from converters.safe_pickle import (
     ArrayRecord,
     BufferRecord,
     Malformed,
-    ScalarRecord,
     SparseRecord,
     load_inert,
 )
@@ -70,7 +69,7 @@ def _state(record: SparseRecord) -> dict[str, Any]:
 
 def _shape(state: dict[str, Any]) -> tuple[int, int]:
     shape = state.get("_shape", state.get("shape"))
-    shape = tuple(_number(n) for n in shape) if isinstance(shape, (tuple, list)) else ()
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else ()
     if len(shape) != 2 or not all(
         isinstance(n, (int, np.integer)) and 0 <= n < ID_LIMIT for n in shape
     ):
@@ -85,10 +84,6 @@ def _array(value: Any, name: str, dimensions: int = 1) -> np.ndarray:
     if array.ndim != dimensions:
         raise Malformed(f"has an array '{name}' of {array.ndim} dimensions")
     return array
-
-
-def _number(value: Any) -> Any:
-    return value.number() if isinstance(value, ScalarRecord) else value
 
 
 def _index(values: np.ndarray) -> np.ndarray:
@@ -171,8 +166,8 @@ def _read_lil(state: dict, shape: tuple[int, int], record: SparseRecord) -> tupl
         raise Malformed(f"has {len(rows)} lists where its shape has {shape[0]} rows")
     if not all(isinstance(entry, list) for part in (rows, data) for entry in part):
         raise Malformed("has rows that are no lists")
-    columns = [_number(column) for row in rows for column in row]
-    values = [_number(value) for row in data for value in row]
+    columns = [column for row in rows for column in row]
+    values = [value for row in data for value in row]
     lengths = [len(row) for row in rows]
     return np.repeat(np.arange(len(rows)), lengths), _plain(columns), _plain(values)
 
@@ -183,10 +178,8 @@ def _read_dok(state: dict, shape: tuple[int, int], record: SparseRecord) -> tupl
         isinstance(place, tuple) and len(place) == 2 for place in entries
     ):
         raise Malformed("has entries without (user, item) places")
-    places = [_number(index) for place in entries for index in place]
-    values = [_number(value) for value in entries.values()]
-    rows_columns = _plain(places).reshape(-1, 2)
-    return rows_columns[:, 0], rows_columns[:, 1], _plain(values)
+    places = _plain([index for place in entries for index in place]).reshape(-1, 2)
+    return places[:, 0], places[:, 1], _plain(list(entries.values()))
 
 
 def _plain(numbers: list) -> np.ndarray:
