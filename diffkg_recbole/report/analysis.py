@@ -1,0 +1,197 @@
+"""Everything a report says, computed once from run folders; the outputs only write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffkg_recbole.errors import UserError
+from diffkg_recbole.report.charts import Epochs
+from diffkg_recbole.report.comparisons import Comparer, Comparison
+from diffkg_recbole.report.group_metrics import Groups, group_metrics
+from diffkg_recbole.report.published import Published, published_for
+from diffkg_recbole.report.results import Row, Section, reason, sections
+from diffkg_recbole.report.verdict import Answer, questions, verdict
+from diffkg_recbole.report.words import one_line
+from diffkg_recbole.store import CorruptRunError, RunRecord
+
+PROTOCOLS = {
+    "clean": {
+        "Test pairs": "duplicates, and pairs that are also in train, removed",
+        "Masked when ranking": "a user's training pairs, and validation pairs when testing",
+        "Epoch chosen on": "the validation part, cut from train per user",
+    },
+    "authors": {
+        "Test pairs": "as given",
+        "Masked when ranking": "every training item of the user, even if it is a test positive "
+                               "(which then can never be hit)",
+        "Epoch chosen on": "the test part (test-selected)",
+    },
+    "recbole": {
+        "Test pairs": "as given",
+        "Masked when ranking": "training items of the user that are no test positives "
+                               "(a positive that was trained on is an easy hit)",
+        "Epoch chosen on": "the validation part",
+    },
+}
+"""What each evaluation protocol does, for the reader of a table."""
+
+
+@dataclass
+class SectionReport:
+    """One data set under one protocol, with everything that is said about it.
+
+    Args:
+        reference: the row that the others are tested against, None without rows.
+        comparisons: label -> comparison with the reference.
+        answers: the questions of the verdict with their comparisons.
+        sentences: the verdict.
+        notes: what is missing, or weakens the numbers.
+        audit: the data audit of the first run, None if it has none.
+    """
+
+    section: Section
+    reference: Row | None
+    comparisons: Mapping[str, Comparison]
+    answers: Sequence[Answer]
+    sentences: Sequence[str]
+    published: Published
+    groups: Sequence[Groups]
+    epochs: Epochs
+    audit: Mapping[str, Any] | None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """A title and its sections.
+
+    Args:
+        corrupt: folders that could not be read, with the reason.
+    """
+
+    title: str
+    sections: list[SectionReport]
+    corrupt: list[tuple[str, str]] = field(default_factory=list)
+
+
+def build_report(
+    records: Iterable[RunRecord],
+    corrupt: Iterable[CorruptRunError] = (),
+    *,
+    title: str = "Leaderboard",
+    metric: str | None = None,
+    reference: str | None = None,
+) -> Report:
+    """Compute a report.
+
+    Args:
+        records: the runs, of any status.
+        corrupt: folders that could not be read; they are listed.
+        metric: the metric to sort and test by; by default Recall@20 where it was measured.
+        reference: label of the row the others are tested against; by default the best model
+            without a knowledge graph, else the best row.
+
+    Raises:
+        IncomparableError: if runs that would share a table saw different data.
+        UserError: if there is no run, or no run has the metric or the label asked for.
+    """
+    broken = list(corrupt)
+    readable = []
+    for record in records:
+        try:
+            if record.finished:
+                record.config()
+            readable.append(record)
+        except CorruptRunError as error:
+            broken.append(error)
+    if not readable and not broken:
+        raise UserError("there is no run to report; train something first, or loosen the filters")
+    made = sections(readable, metric)
+    _check_wishes(made, metric, reference)
+    return Report(one_line(title), [_section_report(section, reference) for section in made],
+                  [(one_line(error.folder.name), reason(error)) for error in broken])
+
+
+def _check_wishes(made: Sequence[Section], metric: str | None, reference: str | None) -> None:
+    known = list(dict.fromkeys(name for section in made for name in section.metrics))
+    if metric is not None and metric not in known:
+        raise UserError(f"no finished run has the metric '{metric}'; "
+                        f"known: {', '.join(known) or 'none'}")
+    labels = list(dict.fromkeys(row.label for section in made for row in section.rows))
+    if reference is not None and reference not in labels:
+        raise UserError(f"no finished run has the label '{reference}'; "
+                        f"known: {', '.join(labels) or 'none'}")
+
+
+def _section_report(section: Section, wanted: str | None) -> SectionReport:
+    comparer = Comparer(section)
+    reference = _reference(section, wanted)
+    others = [row for row in section.rows if row is not reference]
+    found = comparer.family([(row, reference) for row in others]) if reference else []
+    asked = questions(section)
+    replies = comparer.family([(question.row, question.against) for question in asked])
+    answers = [Answer(question, reply) for question, reply in zip(asked, replies) if reply]
+    unknown = [question for question, reply in zip(asked, replies) if not reply]
+    groups, group_notes = group_metrics(section)
+    epochs, epoch_notes = _epochs(section)
+    return SectionReport(
+        section=section, reference=reference,
+        comparisons={one.row.label: one for one in found if one is not None},
+        answers=answers, sentences=verdict(section, answers, unknown),
+        published=published_for(section.dataset, section.protocol,
+                                section.fingerprint.get("counts") or {}),
+        groups=groups, epochs=epochs, audit=_audit(section),
+        notes=[*_notes(section, comparer.missing), *group_notes, *epoch_notes])
+
+
+def _reference(section: Section, wanted: str | None) -> Row | None:
+    named = section.row(wanted) if wanted is not None else None
+    measured = [row for row in section.rows if section.metric in row.metrics]
+    plain = [row for row in measured if row.kind == "plain"]
+    return named or next(iter(plain or measured), None)
+
+
+def _epochs(section: Section) -> tuple[dict[str, list[list[dict[str, Any]]]], list[str]]:
+    epochs: dict[str, list[list[dict[str, Any]]]] = {}
+    notes = []
+    for row in section.rows:
+        epochs[row.label] = []
+        for run in row.runs:
+            try:
+                epochs[row.label].append(run.epochs())
+            except CorruptRunError as error:
+                epochs[row.label].append([])
+                notes.append(f"No curve of {row.label}, seed {run.seed}: {error.reason}.")
+    return epochs, notes
+
+
+def _audit(section: Section) -> Mapping[str, Any] | None:
+    """The audit of a knowledge model where there is one: it also counts the graph."""
+    for row in sorted(section.rows, key=lambda row: row.kind != "graph"):
+        try:
+            return row.runs[0].audit()
+        except CorruptRunError:
+            continue
+    return None
+
+
+def _notes(section: Section, missing: Mapping[str, str]) -> list[str]:
+    """What is missing, and what makes numbers less comparable than they look."""
+    notes = [f"{label} is not tested against others: {why}." for label, why in missing.items()]
+    notes += [f"{row.label} has no {section.metric}." for row in section.rows
+              if section.metric not in row.metrics]
+    seeds = sorted({len(row.runs) for row in section.rows})
+    if len(seeds) > 1:
+        notes.append(f"The rows have between {seeds[0]} and {seeds[-1]} seeds.")
+    machines = {tuple(str((run.get("hardware") or {}).get(key))
+                      for key in ("cpu", "cores", "gpus", "host")) for run in section.runs}
+    if len(machines) > 1:
+        notes.append("Runs come from different machines: their costs are not comparable.")
+    commits = {str((run.get("code") or {}).get("commit")) for run in section.runs}
+    if len(commits) > 1:
+        notes.append(f"Runs come from {len(commits)} states of the code (commits).")
+    if any((run.get("code") or {}).get("dirty") for run in section.runs):
+        notes.append("Some runs were made with code that had changes beside its commit.")
+    return notes
