@@ -1,0 +1,83 @@
+"""The report in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from diffkg_recbole.report.analysis import Report, SectionReport
+from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
+from diffkg_recbole.report.words import one_line
+
+_PLACE_STYLE = {1: "bold", 2: "underline"}
+_MARK_STYLE = {"▲": "green", "▼": "red", "?": "yellow"}
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print verdict, tables and failures of every section."""
+    console = console or _console()
+    for section in report.sections:
+        _print_section(section, console)
+    for folder, reason in report.corrupt:
+        console.print(Text(f"unreadable: {one_line(folder)}: {one_line(reason)}", style="red"))
+
+
+def _console() -> Console:
+    """Tables keep their width in pipes and files, where there is no terminal to fit."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _print_section(report: SectionReport, console: Console) -> None:
+    section = report.section
+    marked = " (test-selected)" if section.test_selected else ""
+    head = f"{one_line(section.dataset)}, protocol {one_line(section.protocol)}{marked}"
+    console.print()
+    console.print(Text(head, style="bold"))
+    console.print(Text(" ".join(report.sentences)))
+    if section.rows:
+        board = leaderboard(report)
+        console.print(_rich_table(board.only("row", "metrics", "difference")))
+        if report.reference is not None and report.comparisons:
+            console.print(Text(f"reference: {report.reference.label}; {MARKS_MEANING}",
+                               style="dim"))
+        for title, group in (("cost", "cost"), ("published, not measured here", "published")):
+            if group in board.groups:
+                console.print(Text(title, style="bold"))
+                console.print(_rich_table(_named(board, group)))
+    for number, source in enumerate(report.published.columns, start=1):
+        doubts = "; ".join(source.doubts) or "none noted"
+        console.print(Text(f"[{number}] {source.source}; protocol {source.protocol}; "
+                           f"doubts: {doubts}", style="dim"))
+    for note in (*report.published.cautions, *report.notes):
+        console.print(Text(f"note: {note}", style="dim"))
+    for run in section.unfinished:
+        console.print(Text(f"{run.status}: {run.label}, seed {run.seed}: {run.error}",
+                           style="red"))
+
+
+def _named(board: Leaderboard, group: str) -> Leaderboard:
+    """One group of columns behind the names of the rows."""
+    whole = board.only("row", group)
+    keep = [place for place, column in enumerate(whole.columns)
+            if column.title == "Model" or column.group == group]
+    return Leaderboard(tuple(whole.columns[place] for place in keep), whole.rows,
+                       tuple(tuple(line[place] for place in keep) for line in whole.cells))
+
+
+def _rich_table(board: Leaderboard) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in board.columns:
+        table.add_column(Text(column.title), justify="right" if column.numeric else "left",
+                         no_wrap=column.numeric)
+    for line in board.cells:
+        table.add_row(*(_text(cell) for cell in line))
+    return table
+
+
+def _text(cell: Cell) -> Text:
+    text = Text(cell.text, style=_PLACE_STYLE.get(cell.place, ""))
+    if cell.mark:
+        text.append(f" {cell.mark}", style=_MARK_STYLE[cell.mark])
+    return text
