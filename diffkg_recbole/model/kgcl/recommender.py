@@ -32,11 +32,8 @@ class KGCL(CompactRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        interactions = BipartiteGraph(
-            *(ids.to(self.device) for ids in self.training_pairs(dataset)),
-            self.n_users - 1,
-            self.n_items - 1,
-        )
+        user, item = (ids.to(self.device) for ids in self.training_pairs(dataset))
+        interactions = BipartiteGraph(user, item, self.n_users - 1, self.n_items - 1)
         self.network = KGCLNetwork(
             compact_graph(dataset).to(self.device),
             interactions,
