@@ -1,8 +1,9 @@
 """Runs as jobs of a Ray cluster, through Ray's HTTP interface for jobs.
 
-RecBole requires ray <= 2.6.3, which cannot be imported beside NumPy 2 and setuptools >= 82. The
-cluster need not run that version, and nothing is imported here: Ray's job interface is plain
-HTTP with the same paths since Ray 2.0. Ray decides where and when a run is done.
+RecBole requires ray <= 2.6.3, which needs ``pkg_resources`` (gone in setuptools 82) to be
+imported and ``numpy.bool8`` (gone in NumPy 2) for ``ray.tune``. The cluster need not run that
+version, and nothing is imported here: Ray's job interface is plain HTTP. Ray decides where and
+when a run is done.
 
 The nodes need this package in the same place (``python`` below) and the store and the data on a
 file system that they share with this machine.
