@@ -1,0 +1,128 @@
+"""Timing two forms of the same computation in turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a computation has to do and to move at least, whatever its form.
+
+    Attributes:
+        operations: floating-point operations (a multiplication and an addition are two).
+        traffic: bytes that must be read from or written to memory once.
+    """
+
+    operations: float
+    traffic: float
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.operations + other.operations, self.traffic + other.traffic)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A computation in its plain form and in ours.
+
+    Attributes:
+        phase: name in tables.
+        data: name of the data.
+        plain, ours: callables without arguments; what they return is ignored.
+        check: compares the two by value and returns the largest relative difference; raises
+            :class:`Disagreement` where it is too large.
+        work: least work of ours, None where there is no telling.
+        target: ratio to reach, if any.
+        note: what a reader must know.
+    """
+
+    phase: str
+    data: str
+    plain: Callable[[], Any]
+    ours: Callable[[], Any]
+    check: Callable[[], float]
+    work: Work | None = None
+    target: float | None = None
+    note: str = ""
+
+
+class Disagreement(AssertionError):
+    """The two forms of a pair give different values."""
+
+
+@dataclass
+class Series:
+    """Seconds of repeated runs: elapsed, and of processor time over all threads."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, run: Callable[[], Any]) -> None:
+        """Time one run."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        self.cpu.append(time.process_time() - cpu)
+        self.wall.append(time.perf_counter() - wall)
+
+    def summary(self) -> dict[str, float]:
+        """Median and best of both clocks."""
+        return {
+            "median": statistics.median(self.wall), "best": min(self.wall),
+            "cpu_median": statistics.median(self.cpu), "cpu_best": min(self.cpu),
+        }
+
+
+def measure(pair: Pair, repeats: int, budget: float = 60.0) -> dict[str, Any]:
+    """Check a pair, warm it up, and time plain, ours, plain, ours, ...
+
+    Args:
+        pair: what to measure.
+        repeats: runs of each form, fewer (but at least two) where the budget ends first.
+        budget: seconds.
+
+    Returns:
+        plain data: both summaries, the ratios (above 1: ours is faster), the difference.
+
+    Raises:
+        Disagreement: the two forms give different values.
+    """
+    difference = pair.check()
+    pair.plain()
+    pair.ours()
+    plain, ours = Series(), Series()
+    end = time.perf_counter() + budget
+    while len(ours.wall) < repeats and (len(ours.wall) < 2 or time.perf_counter() < end):
+        plain.add(pair.plain)
+        ours.add(pair.ours)
+    both = {"plain": plain.summary(), "ours": ours.summary()}
+    return {
+        "phase": pair.phase, "data": pair.data, "difference": difference, **both,
+        "ratio": {clock: both["plain"][clock] / max(both["ours"][clock], 1e-12)
+                  for clock in both["plain"]},
+        "runs": len(ours.wall), "target": pair.target, "note": pair.note,
+        "work": None if pair.work is None else {
+            "operations": pair.work.operations, "traffic": pair.work.traffic},
+    }
+
+
+def compare(name: str, plain: Any, ours: Any, tolerance: float) -> float:
+    """Largest difference of two tensors relative to the largest entry.
+
+    Raises:
+        Disagreement: it exceeds the tolerance, or the shapes differ.
+    """
+    if plain.shape != ours.shape:
+        raise Disagreement(f"{name}: shapes {tuple(plain.shape)} and {tuple(ours.shape)}")
+    if plain.numel() == 0:
+        return 0.0
+    plain, ours = plain.detach().double(), ours.detach().double()
+    scale = max(float(plain.abs().max()), 1e-30)
+    difference = float((plain - ours).abs().max()) / scale
+    if not difference <= tolerance:
+        raise Disagreement(f"{name}: the two forms differ by {difference:.1e} of the largest "
+                           f"entry, more than {tolerance:.0e}")
+    return difference
