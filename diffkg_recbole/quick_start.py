@@ -47,10 +47,17 @@ class Experiment:
         return _dataset_of(self.train_data)
 
     def build_model(self) -> Any:
-        """The model with freshly drawn parameters (``seed``), on the configured device."""
+        """The model with freshly drawn parameters (``seed``), on the configured device.
+
+        Data-parallel processes draw the same parameters, then different negatives.
+        """
         config = self.config
-        init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-        return config.model_class(config, self.train).to(config["device"])
+        init_seed(config["seed"], config["reproducibility"])
+        model = config.model_class(config, self.train).to(config["device"])
+        if not config["single_spec"]:
+            rank = torch.distributed.get_rank()
+            init_seed(config["seed"] + rank, config["reproducibility"])
+        return model
 
     def build_trainer(self, model: torch.nn.Module) -> Any:
         """The model's trainer."""
