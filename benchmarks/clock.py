@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 
 @dataclass(frozen=True)
 class Work:
@@ -37,7 +39,8 @@ class Pair:
             :class:`Disagreement` where it is too large.
         work: least work of ours, None where there is no telling.
         target: ratio to reach, if any.
-        note: what a reader must know.
+        once: the part of ours whose cost does not depend on the number of rows.
+        share: of all rows, how many the two forms are timed on.
     """
 
     phase: str
@@ -47,7 +50,8 @@ class Pair:
     check: Callable[[], float]
     work: Work | None = None
     target: float | None = None
-    note: str = ""
+    once: Callable[[], Any] | None = None
+    share: float = 1.0
 
 
 class Disagreement(AssertionError):
@@ -103,10 +107,23 @@ def measure(pair: Pair, repeats: int, budget: float = 60.0) -> dict[str, Any]:
         "phase": pair.phase, "data": pair.data, "difference": difference, **both,
         "ratio": {clock: both["plain"][clock] / max(both["ours"][clock], 1e-12)
                   for clock in both["plain"]},
-        "runs": len(ours.wall), "target": pair.target, "note": pair.note,
+        "whole_ratio": _whole_ratio(pair, both), "share": pair.share,
+        "runs": len(ours.wall), "threads": torch.get_num_threads(), "target": pair.target,
         "work": None if pair.work is None else {
             "operations": pair.work.operations, "traffic": pair.work.traffic},
     }
+
+
+def _whole_ratio(pair: Pair, both: dict[str, dict[str, float]]) -> float | None:
+    """Ratio of processor time for all rows, from the timed share of them."""
+    if pair.share == 1 or pair.once is None:
+        return None
+    series = Series()
+    for _ in range(2):
+        series.add(pair.once)
+    once, ours = series.summary()["cpu_best"], both["ours"]["cpu_best"]
+    rest = max(ours - once, 0.0)
+    return both["plain"]["cpu_best"] / pair.share / (once + rest / pair.share)
 
 
 def compare(name: str, plain: Any, ours: Any, tolerance: float) -> float:

@@ -214,15 +214,14 @@ class KnowledgeGraph:
         head = rows.to(self.device).unsqueeze(1).expand(top.shape).reshape(-1)
         tail = top.to(self.device).reshape(-1)
         _check_entities(head, tail, self.n_entities)
-        keep = torch.zeros(self.n_edges, dtype=torch.bool, device=self.device)
-        edge, found = self._locate(head, tail)
-        edge = edge[found]
-        keep[edge] = True
-        if self._reverse is None:
-            edge, found = self._locate(tail, head)
-            keep[edge[found]] = True
-        else:
-            keep[self._reverse[edge]] = True
+        if self.n_edges == 0:
+            return self
+        # What is not found marks a place behind the last edge: no compaction, no wait for the
+        # device.
+        keep = torch.zeros(self.n_edges + 1, dtype=torch.bool, device=self.device)
+        for edge in self._edges_both_ways(head, tail):
+            keep.index_fill_(0, edge, True)
+        keep = keep[: self.n_edges]
         return self.select(keep)
 
     def select(self, keep: Tensor) -> KnowledgeGraph:
@@ -234,10 +233,10 @@ class KnowledgeGraph:
         if keep.shape != self.head.shape or keep.dtype != torch.bool:
             raise ValueError(f"keep must be bool [{self.n_edges}]")
         edge = keep.to(self.device).nonzero().squeeze(1)
-        return self._from_sorted(
-            self.head[edge], self.tail[edge], self.relation[edge],
-            self.n_entities, self.n_relations,
+        head, tail, relation = (
+            ids.index_select(0, edge) for ids in (self.head, self.tail, self.relation)
         )
+        return self._from_sorted(head, tail, relation, self.n_entities, self.n_relations)
 
     def contains(self, head: Tensor, tail: Tensor) -> Tensor:
         """Whether (head, tail) is an edge, for each pair of ids. Bool, shape of ``head``.
@@ -246,13 +245,24 @@ class KnowledgeGraph:
         """
         return self._locate(head.to(self.device), tail.to(self.device))[1]
 
+    def _edges_both_ways(self, head: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Edge numbers of the pairs and of their reverses, [n] each; n_edges where there is
+        none."""
+        edge, found = self._locate(head, tail)
+        if self._reverse is None:
+            back, found_back = self._locate(tail, head)
+        else:  # every edge has one
+            back, found_back = self._reverse.index_select(0, edge), found
+        return (edge.masked_fill_(~found, self.n_edges),
+                back.masked_fill_(~found_back, self.n_edges))
+
     def _locate(self, head: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Edge number of each pair, and whether the pair is an edge at all."""
         wanted = head * self.n_entities + tail
         if self.n_edges == 0:
             return torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
         edge = torch.searchsorted(self._keys, wanted).clamp_(max=self.n_edges - 1)
-        return edge, self._keys[edge] == wanted
+        return edge, self._keys.index_select(0, edge.view(-1)).view_as(edge) == wanted
 
     def statistics(self, previous: KnowledgeGraph | None = None) -> dict[str, Any]:
         """Counts for the log, as plain numbers.
