@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
+from pathlib import Path
+
+import recbole
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model.baselines import BASELINES
@@ -16,6 +18,7 @@ PLUGIN_MODELS: dict[str, str] = {
     **BASELINES,
 }
 
+_RECBOLE = Path(recbole.__file__).parent
 _RECBOLE_PACKAGES = (
     "general_recommender", "knowledge_aware_recommender", "context_aware_recommender",
     "sequential_recommender",
@@ -23,10 +26,11 @@ _RECBOLE_PACKAGES = (
 
 
 def _recbole_module(name: str) -> str | None:
+    """Module of a RecBole model, found by its file: importing the packages one after another
+    would run code of unrelated models (one switches on torch's anomaly detection)."""
     for package in _RECBOLE_PACKAGES:
-        module = f"recbole.model.{package}.{name.lower()}"
-        if importlib.util.find_spec(module) is not None:
-            return module
+        if (_RECBOLE / "model" / package / f"{name.lower()}.py").is_file():
+            return f"recbole.model.{package}.{name.lower()}"
     return None
 
 
