@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="timed runs of each form (default: 5)")
     parser.add_argument("--steps", type=int, default=50, metavar="N",
                         help="recommender steps on large data (default: 50)")
+    parser.add_argument("--rows", type=int, metavar="N",
+                        help="rows of the diffusion on large data; the time of the others is "
+                             "extrapolated (default: all rows)")
     parser.add_argument("--quick", action="store_true",
                         help="tiny generated data: shows that everything works, not how fast")
     parser.add_argument("--output", type=Path, default=Path("benchmark_results"), metavar="DIR",
@@ -184,7 +187,8 @@ class Runner:
             origin = "real" if is_real(name, self.arguments.source) else "generated"
             _tell(f"an epoch on {name} ({origin} data)")
             rows.append(large_epoch(name, self.arguments.source.resolve(),
-                                    torch.get_num_threads(), self.arguments.steps, _tell))
+                                    torch.get_num_threads(), self.arguments.steps,
+                                    self.arguments.rows, _tell))
             self._save("large", rows, {})
         if rows:
             self._save("large", rows, {"Epochs on large data": report.large_table(rows)})

@@ -20,16 +20,20 @@ _SETTINGS = Path(__file__).parents[1] / "configs" / "models" / "DiffKG"
 
 
 def large_epoch(
-    name: str, source: Path, threads: int, steps: int, tell: Callable[[str], None]
+    name: str, source: Path, threads: int, steps: int, rows: int | None,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Convert, load, and run an epoch with so many recommender steps.
+
+    Args:
+        rows: how many rows the denoiser is trained on and are generated; None: all.
 
     Returns:
         stages of converting and of the epoch, and whether the data are real.
     """
     with tempfile.TemporaryDirectory() as folder:
         common = ["--data", name, "--source", str(source), "--folder", folder,
-                  "--threads", str(threads), "--steps", str(steps)]
+                  "--threads", str(threads), "--steps", str(steps), "--rows", str(rows or 0)]
         stages = spawn("benchmarks.large", ["convert", *common], tell)
         if "error" not in stages[-1]:
             stages += spawn("benchmarks.large", ["epoch", *common], tell)
@@ -45,6 +49,7 @@ def _epoch(arguments: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.epochs import OurEpoch, experiment
+    from benchmarks.phases import generated_top_of
 
     torch.set_num_threads(arguments.threads)
     file = _SETTINGS / f"{arguments.data}.yaml"
@@ -54,13 +59,14 @@ def _epoch(arguments: argparse.Namespace) -> None:
     with stage("building the model"):
         ours = OurEpoch(data)
     network, trainer = ours.model.network, ours.trainer
-    with stage("diffusion", rows=network.n_rows):
+    order = network.draws.row_order(network.n_rows)[: arguments.rows or None]
+    with stage("diffusion", rows=len(order), of_rows=network.n_rows):
         trainer.phase_report = {}
-        trainer.train_denoiser(network.draws.row_order(network.n_rows), 0)
-    with stage("generation") as report:
-        network.eval()
-        top = network.generated_top()
-        report["rows"] = network.n_rows
+        trainer.train_denoiser(order, 0)
+    network.eval()
+    with stage("generation", rows=len(order), of_rows=network.n_rows):
+        top = network.generated_top() if len(order) == network.n_rows else (
+            generated_top_of(network, order).new_zeros(network.n_rows, 1))
     with stage("rebuilding") as report:
         report["problem"] = network.rebuild(top)
     _recommender_steps(ours, arguments.steps)
@@ -84,8 +90,6 @@ def _recommender_steps(ours: Any, steps: int) -> None:
             if done == steps:
                 break
         report["steps"] = done
-    # Not a stage of its own: derived.
-    ours.seconds["recommender"] = report["seconds"] / max(done, 1) * len(data)
 
 
 def main() -> None:
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--rows", type=int, default=0)
     threads_argument(parser)
     arguments = parser.parse_args()
     os.chdir(arguments.folder)

@@ -89,14 +89,19 @@ def large_table(results: list[dict[str, Any]]) -> list[Row]:
                 continue
             remark = ""
             if stage["stage"] == "recommender":
-                whole = stage["seconds"] / stage["steps"] * stage["of"]
-                remark = f"{stage['steps']} of {stage['of']} steps; all: {seconds(whole)}"
-                remark += " (extrapolated)"
+                remark = _extrapolated(stage, stage["steps"], stage["of"], "steps")
             elif "rows" in stage:
-                remark = f"{stage['rows']} rows"
+                remark = _extrapolated(stage, stage["rows"], stage["of_rows"], "rows")
             table.append([name, stage["stage"], f"{stage['seconds']:.1f}", f"{stage['cpu']:.1f}",
                           f"{stage['peak'] / 1e6:.0f}", remark])
     return table
+
+
+def _extrapolated(stage: dict[str, Any], done: int, total: int, what: str) -> str:
+    if done == total:
+        return f"all {total:,} {what}"
+    whole = stage["seconds"] * total / done
+    return f"{done:,} of {total:,} {what}; all: {seconds(whole)} (extrapolated)"
 
 
 def growth_table(rows: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> list[Row]:
