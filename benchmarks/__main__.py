@@ -24,7 +24,7 @@ from diffkg_recbole.model.diffkg import DiffKGSettings
 
 GROUPS = ("phases", "epochs", "baselines", "growth", "large")
 _SOURCE = Path(__file__).parents[2] / "shared" / "data"
-_ROWS = 4096  # of the diffusion, in the row-wise phases
+_DENSE_ROWS = 2**26  # entries of the dense rows that the plain forms of row-wise phases hold
 _DENSE_ENTITIES = 25_000  # above, a dense entity × entity matrix takes over 2.5 GB
 _TINY = Sizes(60, 40, 900, 200, 90, 3, 260)
 _EXAMPLES = """\
@@ -129,7 +129,7 @@ class Runner:
             problem = load(name, self.arguments.source)
         settings = DiffKGSettings(denoiser_hidden_sizes=[16 if self.arguments.quick else 1000])
         torch.manual_seed(0)
-        return Bench(problem, settings, _ROWS)
+        return Bench(problem, settings, _DENSE_ROWS // problem.graph.n_entities)
 
     def epochs(self) -> None:
         rows = []

@@ -11,8 +11,7 @@ Row = list[str]
 def phase_table(rows: list[dict[str, Any]], ceilings: dict[str, float]) -> list[Row]:
     """A row per pair: seconds of both forms, ratios, target, and distance from the floor.
 
-    The distance takes processor time divided by the threads, which other programs on the machine
-    disturb less than elapsed time. Where only a share of the rows was timed, "all rows" is the
+    Where only a share of the rows was timed, "all rows" is the
     ratio for all of them, what is done once counted once. A target is met if that ratio is, or
     else the median of the ratios of elapsed and processor time, median and best.
     """
@@ -29,9 +28,16 @@ def phase_table(rows: list[dict[str, Any]], ceilings: dict[str, float]) -> list[
             f"{row['ratio']['best']:.2f}", f"{row['ratio']['cpu_best']:.2f}",
             "" if whole is None else f"{whole:.2f}", met,
             "" if floor is None else seconds(floor),
-            "" if not floor else f"{row['ours']['cpu_best'] / row['threads'] / floor:.1f}",
+            "" if not floor else f"{undisturbed(row) / floor:.1f}",
         ])
     return table
+
+
+def undisturbed(row: dict[str, Any]) -> float:
+    """Best seconds of ours: on one thread the processor's, which leave out the time that other
+    programs on the machine had the core."""
+    ours = row["ours"]
+    return min(ours["best"], ours["cpu_best"]) if row["threads"] == 1 else ours["best"]
 
 
 def floor_of(row: dict[str, Any], ceilings: dict[str, float]) -> float | None:
@@ -49,7 +55,7 @@ def work_table(rows: list[dict[str, Any]]) -> list[Row]:
     for row in rows:
         if row["work"] is not None:
             operations, traffic = row["work"]["operations"], row["work"]["traffic"]
-            best = row["ours"]["best"]
+            best = undisturbed(row)
             table.append([row["phase"], row["data"], f"{operations / 1e9:.2f}",
                           f"{traffic / 1e6:.1f}", f"{operations / best / 1e9:.1f}",
                           f"{traffic / best / 1e9:.1f}"])
