@@ -220,6 +220,14 @@ def test_neighbour_graph_in_blocks(monkeypatch, similarities_per_block):
     assert np.count_nonzero(some) == len(rows) * 7
 
 
+def test_rows_less_similar_than_nothing_are_neighbours_too():
+    """With k = n every row is a neighbour, opposite ones included; padding never is."""
+    x = torch.randn(10, 2, generator=torch.Generator().manual_seed(0))
+    value, column = nearest_neighbours.nearest_neighbours(x, 10)
+    assert (value < 0).any()
+    assert torch.equal(column.sort(dim=1).values, torch.arange(10).expand(10, 10))
+
+
 class LargestResult(TorchDispatchMode):
     """Records the size of the largest tensor that any operation returns."""
 

@@ -89,16 +89,13 @@ class SampledNeighbourhood:
         of_neighbours = layer.weight[:, d:] if kind == "concat" else layer.weight
         of_self = None if kind == "neighbor" else layer.weight[:, :d]
 
-        def mixed(x: Tensor) -> Tensor:
-            total = weights[:, :, 0, None] * x[slots[:, 0]]
-            for k in range(1, slots.shape[1]):
-                total = total + weights[:, :, k, None] * x[slots[:, k]]
-            return total
-
         if vectors.shape[1] == 1:
-            output = mixed(vectors @ of_neighbours.t())
+            output = weights @ (vectors @ of_neighbours.t()).squeeze(1)[slots]
         else:
-            output = mixed(vectors) @ of_neighbours.t()
+            mixed = weights[:, :, 0, None] * vectors[slots[:, 0]]
+            for k in range(1, slots.shape[1]):
+                mixed = mixed + weights[:, :, k, None] * vectors[slots[:, k]]
+            output = mixed @ of_neighbours.t()
         if of_self is not None:
             output = output + own @ of_self.t()
         last = i == model.n_iter - 1
