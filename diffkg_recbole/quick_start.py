@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,16 @@ from typing import Any
 
 import torch
 from recbole.utils import ModelType, init_logger, init_seed, set_color
+from torch.multiprocessing.spawn import ProcessException
 
 from diffkg_recbole import recording
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.audit import audit
 from diffkg_recbole.data.fingerprint import fingerprint
+from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
+from diffkg_recbole.parallel import rank_and_world
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, graph_hash
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import load_checkpoint
@@ -49,15 +53,12 @@ class Experiment:
     def build_model(self) -> Any:
         """The model with freshly drawn parameters (``seed``), on the configured device.
 
-        Data-parallel processes draw the same parameters, then different negatives.
+        Data-parallel processes draw alike (in RecBole each has a seed of its own): so they agree
+        on parameters, batches, negatives, and the subgraphs that some models draw.
         """
         config = self.config
         init_seed(config["seed"], config["reproducibility"])
-        model = config.model_class(config, self.train).to(config["device"])
-        if not config["single_spec"]:
-            rank = torch.distributed.get_rank()
-            init_seed(config["seed"] + rank, config["reproducibility"])
-        return model
+        return config.model_class(config, self.train).to(config["device"])
 
     def build_trainer(self, model: torch.nn.Module) -> Any:
         """The model's trainer."""
@@ -145,15 +146,19 @@ def _run(config: Config, saved: bool, store: str | Path | None, resume: bool) ->
     logger.info(set_color("protocol", "blue") + f": {config['eval_protocol']}  "
                 f"{experiment.audit['used']}  fingerprint {experiment.fingerprint['all'][:12]}")
     run = _open_run(experiment, store, resume) if saved and store is not None else None
+    finished, resume_file = _agreed(config, [
+        run is not None and run.finished,
+        str(run.resume_path) if run is not None and run.resume_path.is_file() else None,
+    ])
     if run is None:
-        return _train(experiment, None, saved)
-    if run.finished:
+        return {} if finished else _train(experiment, None, saved, resume_file)
+    if finished:
         logger.info(f"This run is finished already (see {run.folder}); its result is returned. "
                     "Pass --fresh to run it anew.")
         _tell(run)
         return _stored_result(run, config)
     with run:
-        result = _train(experiment, run, saved)
+        result = _train(experiment, run, saved, resume_file)
     _tell(run)
     return result
 
@@ -161,7 +166,7 @@ def _run(config: Config, saved: bool, store: str | Path | None, resume: bool) ->
 def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | None:
     """The run folder; in data-parallel runs only the first process records."""
     config = experiment.config
-    if config["local_rank"] != 0:
+    if rank_and_world(config)[0] != 0:
         return None
     prints = experiment.fingerprint
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
@@ -176,7 +181,16 @@ def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | 
     return run
 
 
-def _train(experiment: Experiment, run: Run | None, saved: bool) -> dict[str, Any]:
+def _agreed(config: Config, values: list[Any]) -> list[Any]:
+    """What the first process says, on every process."""
+    if not config["single_spec"]:
+        torch.distributed.broadcast_object_list(values)
+    return values
+
+
+def _train(
+    experiment: Experiment, run: Run | None, saved: bool, resume_file: str | None
+) -> dict[str, Any]:
     config, logger = experiment.config, logging.getLogger()
     model = experiment.build_model()
     logger.info(model)
@@ -184,8 +198,8 @@ def _train(experiment: Experiment, run: Run | None, saved: bool) -> dict[str, An
     _share_checkpoint_path(config, trainer, run)
     epochs: list[dict[str, Any]] = []
     trainer.on_epoch = epochs.append if run is None else run.append_epoch
-    if run is not None and run.resume_path.is_file():
-        trainer.resume_checkpoint(run.resume_path)
+    if resume_file is not None:
+        trainer.resume_checkpoint(resume_file)
     if not _stopped_early(trainer):
         trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
                     show_progress=config["show_progress"])
@@ -214,10 +228,7 @@ def _share_checkpoint_path(config: Config, trainer: Any, run: Run | None) -> Non
     if run is not None:
         trainer.saved_model_file = str(run.model_path)
         trainer.last_file = run.resume_path
-    if not config["single_spec"]:
-        path = [trainer.saved_model_file]
-        torch.distributed.broadcast_object_list(path)
-        trainer.saved_model_file = path[0]
+    (trainer.saved_model_file,) = _agreed(config, [trainer.saved_model_file])
 
 
 def _finish(
@@ -225,8 +236,8 @@ def _finish(
 ) -> None:
     ranked, loader, train = trainer.evaluator.ranked, experiment.test_data, experiment.train
     tables = {}
-    keep = experiment.config["save_recommendations"] and experiment.config["single_spec"]
-    if keep and ranked is not None and hasattr(loader, "positives"):
+    keep = experiment.config["save_recommendations"] and ranked is not None
+    if keep and hasattr(loader, "positives"):
         tables = {
             "users": recording.user_table(ranked, loader, train, experiment.config),
             "pairs": recording.pair_table(ranked, loader, train, experiment.dataset),
@@ -261,13 +272,15 @@ def run(
     nproc: int = 1,
     world_size: int = -1,
     ip: str = "localhost",
-    port: str | int = "5678",
+    port: str | int | None = None,
     group_offset: int = 0,
     **options: Any,
 ) -> dict[str, Any] | None:
     """RecBole's ``run``: one process, or ``nproc`` data-parallel ones on this machine.
 
-    ``options`` are those of :func:`run_recbole` (``command_line``, ``store``, ``resume``).
+    Processes of one machine meet in a temporary file unless a ``port`` is given; those of several
+    machines at ``ip`` and ``port`` (5678), and they share their folders. ``options`` are those of
+    :func:`run_recbole` (``command_line``, ``store``, ``resume``).
 
     Returns:
         what :func:`run_recbole` returns.
@@ -275,12 +288,20 @@ def run(
     if nproc == 1 and world_size <= 0:
         return run_recbole(model, dataset, config_file_list, config_dict, saved, **options)
     world_size = nproc if world_size == -1 else world_size
-    shared = dict(config_dict or {}, world_size=world_size, ip=ip, port=str(port), nproc=nproc,
-                  offset=group_offset)
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    arguments = (model, dataset, config_file_list, shared, saved, queue, options)
-    torch.multiprocessing.spawn(_run_rank, args=arguments, nprocs=nproc, join=True)
+    queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="diffkg-recbole-") as folder:
+        if port is None:
+            port = str(Path(folder) / "processes") if world_size == nproc else "5678"
+        shared = dict(config_dict or {}, world_size=world_size, ip=ip, port=str(port),
+                      nproc=nproc, offset=group_offset)
+        arguments = (model, dataset, config_file_list, shared, saved, queue, options)
+        try:
+            torch.multiprocessing.spawn(_run_rank, args=arguments, nprocs=nproc, join=True)
+        except ProcessException:
+            problem = None if queue.empty() else queue.get()
+            if isinstance(problem, str):
+                raise UserError(problem) from None
+            raise
     return None if queue.empty() else queue.get()
 
 
@@ -289,7 +310,11 @@ def _run_rank(
     options: dict,
 ) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does: ranks share the cores
-    run_recbole(model, dataset, files, {**shared, "local_rank": rank}, saved, queue, **options)
+    try:
+        run_recbole(model, dataset, files, {**shared, "local_rank": rank}, saved, queue, **options)
+    except UserError as error:
+        queue.put(str(error))  # for the one who asked; the exit ends the other processes
+        sys.exit(2)
 
 
 def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:

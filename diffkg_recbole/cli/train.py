@@ -27,7 +27,8 @@ def parser(prog: str = "diffkg-recbole train") -> argparse.ArgumentParser:
     p.add_argument("--config_files", default=None, help="YAML files, separated by blanks")
     p.add_argument("--nproc", type=int, default=1, help="data-parallel processes on this machine")
     p.add_argument("--ip", default="localhost", help="address of the first machine")
-    p.add_argument("--port", default="5678", help="its port")
+    p.add_argument("--port", default=None,
+                   help="its port; not needed on a single machine (several: 5678)")
     p.add_argument("--world_size", type=int, default=-1, help="processes on all machines")
     p.add_argument("--group_offset", type=int, default=0, help="rank of this machine's first")
     p.add_argument("--store", default=DEFAULT_STORE, help="folder of run folders (%(default)s)")

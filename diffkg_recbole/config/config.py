@@ -192,9 +192,13 @@ class Config(RecBoleConfig):
         self._init_distributed()
 
     def _init_distributed(self) -> None:
-        """Data parallel: NCCL where every process has a GPU of its own, Gloo otherwise."""
+        """Data parallel: NCCL where every process has a GPU of its own, Gloo otherwise.
+
+        The processes meet at ``port`` of ``ip``, or where it is no number, in a file of that
+        name, which needs no free port.
+        """
         values = self.final_config_dict
-        rank = values["local_rank"]
+        rank, port = values["local_rank"], str(values["port"])
         values["gpu_id"] = str(values["gpu_id"])
         gpus = torch.cuda.device_count() if values["use_gpu"] else 0
         on_gpu = gpus >= values["nproc"]
@@ -202,7 +206,7 @@ class Config(RecBoleConfig):
             backend="nccl" if on_gpu else "gloo",
             rank=rank + values["offset"],
             world_size=values["world_size"],
-            init_method=f"tcp://{values['ip']}:{values['port']}",
+            init_method=f"tcp://{values['ip']}:{port}" if port.isdigit() else Path(port).as_uri(),
         )
         values["single_spec"] = False
         values["device"] = torch.device("cuda", rank) if on_gpu else torch.device("cpu")

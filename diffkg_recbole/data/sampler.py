@@ -10,15 +10,28 @@ from __future__ import annotations
 import numpy as np
 import torch
 from recbole.sampler import KGSampler, Sampler
+from recbole.sampler.sampler import AbstractSampler
 
 from diffkg_recbole.data.pairs import UsedPairs
 from diffkg_recbole.errors import UserError
 
 
-class _RejectUsed:
-    """Mix-in: ``sample_by_key_ids`` of RecBole's samplers, vectorised."""
+class _RejectUsed(AbstractSampler):
+    """Mix-in: drawing by RecBole's samplers, vectorised."""
 
     used_ids: UsedPairs
+
+    def _build_alias_table(self) -> None:
+        super()._build_alias_table()
+        self._candidates = np.array(list(self.prob))
+        self._kept_share = np.array(list(self.prob.values()))
+        self._alias_of = np.array([self.alias[candidate] for candidate in self.prob])
+
+    def _pop_sampling(self, sample_num: int) -> np.ndarray:
+        # NumPy's global generator: RecBole's draws, value by value.
+        place = np.random.randint(0, len(self._candidates), sample_num)  # noqa: NPY002
+        kept = self._kept_share[place] > np.random.random(sample_num)  # noqa: NPY002
+        return np.where(kept, self._candidates[place], self._alias_of[place])
 
     def sample_by_key_ids(self, key_ids: np.ndarray, num: int) -> torch.Tensor:
         """``num`` values for each key that the key has not used. [len(key_ids) * num] int64."""
@@ -26,7 +39,7 @@ class _RejectUsed:
         values = np.zeros(len(keys), dtype=np.int64)
         open_rows = np.arange(len(keys))
         while len(open_rows) > 0:
-            values[open_rows] = self.sampling(len(open_rows))  # type: ignore[attr-defined]
+            values[open_rows] = self.sampling(len(open_rows))
             used = self.used_ids.contains(keys[open_rows], values[open_rows])
             open_rows = open_rows[used]
         return torch.from_numpy(values)

@@ -17,6 +17,13 @@ class Vectorised(Dataset):
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Records:
         return Records(super()._dataframe_to_interaction(data).interaction)
 
+    def join(self, df: Any) -> Any:
+        """Add the features of the rows' users and items; ids alone add nothing."""
+        for feat, field in ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field)):
+            if feat is not None and field in df and list(feat.columns) != [field]:
+                df.update(feat[df[field]])
+        return df
+
     def _get_illegal_ids_by_inter_num(
         self,
         field: str,

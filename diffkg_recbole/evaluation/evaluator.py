@@ -13,6 +13,7 @@ from recbole.evaluator.register import metrics_dict
 from torch import Tensor
 
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
+from diffkg_recbole.parallel import piece, rank_and_world
 
 
 @dataclass
@@ -37,6 +38,19 @@ class RankedUsers:
                 at_each = RANKING_METRICS[name](self.hit, self.n_positive)
                 values.update({f"{name}@{k}": at_each[:, k - 1] for k in cutoffs})
         return values
+
+
+def divided_users(config: Any, n_users: int) -> slice:
+    """The users that this process evaluates, of ``n_users`` in a row.
+
+    Data parallel, every user is evaluated by exactly one process. Metrics other than the ranking
+    metrics of the plugin cannot be put together from parts; every process computes them on all
+    users.
+    """
+    rank, world = rank_and_world(config)
+    if any(metric.lower() not in RANKING_METRICS for metric in config["metrics"]):
+        return slice(0, n_users)
+    return piece(n_users, rank, world)
 
 
 def positives_among(
@@ -81,6 +95,19 @@ class RankingCollector(Collector):
             self._batches.append(tuple(part.cpu() for part in batch))
         super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
 
+    def get_data_struct(self) -> Any:
+        """What other metrics need; RecBole's wants to move numbers and counters to the CPU."""
+        collected = self.data_struct
+        constants = {name: value for name, value in collected._data_dict.items()
+                     if not isinstance(value, Tensor)}
+        for name in constants:
+            del collected[name]
+        struct = super().get_data_struct()
+        for name, value in constants.items():
+            struct.set(name, value)
+            collected.set(name, value)
+        return struct
+
     def take_ranked(self) -> RankedUsers | None:
         """The top-K lists collected since the last call; None for value metrics."""
         if not self._batches:
@@ -117,8 +144,8 @@ class RankingEvaluator(Evaluator):
     def evaluate(self, dataobject: Any) -> OrderedDict:
         """Mean over all evaluated users (of every process) of each configured metric."""
         self.ranked = self.collector.take_ranked()
-        if self.ranked is not None and not self.config["single_spec"]:
-            self.ranked = gather_ranked(self.ranked)
+        if not self.metric_class:  # see divided_users
+            self.ranked = gather_ranked(self.ranked, self.config)
         per_user = (
             self.ranked.per_user(self.metrics, self.config["topk"]) if self.ranked else {}
         )
@@ -129,10 +156,20 @@ class RankingEvaluator(Evaluator):
         return OrderedDict((name, round(float(v), places)) for name, v in values.items())
 
 
-def gather_ranked(mine: RankedUsers) -> RankedUsers:
-    """Top-K lists of all processes, in the order of their ranks, on every process."""
-    world = torch.distributed.get_world_size()
+def gather_ranked(mine: RankedUsers | None, config: Any) -> RankedUsers | None:
+    """Top-K lists of all processes, in the order of their ranks, on every process.
+
+    Args:
+        mine: lists of this process; None where it evaluated no user.
+        config: configuration.
+    """
+    _, world = rank_and_world(config)
+    if world == 1:
+        return mine
     everyone: list[Any] = [None] * world
     torch.distributed.all_gather_object(everyone, mine)
+    some = [ranked for ranked in everyone if ranked is not None]
+    if not some:
+        return None
     columns = ("items", "hit", "n_positive")
-    return RankedUsers(*(np.concatenate([getattr(r, c) for r in everyone]) for c in columns))
+    return RankedUsers(*(np.concatenate([getattr(r, c) for r in some]) for c in columns))

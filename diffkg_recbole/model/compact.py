@@ -36,8 +36,9 @@ class CompactRecommender(EvaluationCache, KnowledgeRecommender):
     A score is the dot product of a user's and an item's representation; representations are
     computed once per evaluation and forgotten when the model changes.
 
-    A subclass provides ``self.network.recommender_losses(user, positive, negative)`` and
-    :meth:`representations`.
+    A subclass provides ``self.network.recommender_losses(user, positive, negative)``,
+    ``loss_names``, among them ``summed_losses`` (the sums over the rows of a batch, which
+    data-parallel training scales), and :meth:`representations`.
     """
 
     input_type = InputType.PAIRWISE

@@ -10,7 +10,14 @@ from recbole.utils import KGDataLoaderState, set_color
 from torch import Tensor
 from tqdm import tqdm
 
-from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper, average_gradients
+from diffkg_recbole.parallel import (
+    Part,
+    gather_rows,
+    rank_and_world,
+    sum_gradients,
+    sum_over_processes,
+)
+from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper
 from diffkg_recbole.trainer.trainer import PluginTrainer
 
 
@@ -43,32 +50,40 @@ class DiffKGSchedule(EpochLoop):
         network = self.model.network
         network.train()
         target = network.collaborative_target()
-        size = network.settings.diffusion_batch_size
-        progress = _bar(-(-len(order) // size), f"Diffuse {epoch_idx:>3}", show_progress)
+        rank, world = rank_and_world(self.config)
+        parts = network.diffusion_parts(len(order), rank, world)
+        progress = _bar(len(parts), f"Diffuse {epoch_idx:>3}", show_progress)
         sums: Tensor | None = None
-        for entity, rows in network.diffusion_batches(order):
+        for part, (entity, rows) in zip(parts, network.diffusion_batches(order, parts)):
             self.denoiser_optimizer.zero_grad()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.enable_amp):
-                loss, elbo, ckgc = network.diffusion_loss(entity, rows, target)
+                loss, elbo, ckgc = network.diffusion_loss(entity, rows, target, part)
             loss.backward()
-            if not self.config["single_spec"]:
-                average_gradients(network.denoiser.parameters())
+            if world > 1:
+                sum_gradients(network.denoiser.parameters(), part.weight)
             self.denoiser_optimizer.step()
-            terms = torch.stack([elbo, ckgc.to(elbo)])
+            terms = torch.stack([elbo, ckgc.to(elbo)]) * part.weight
             sums = terms if sums is None else sums + terms
             progress.update()
         progress.close()
         if sums is not None:
-            elbo_sum, ckgc_sum = sums.tolist()
+            elbo_sum, ckgc_sum = (sums if world == 1 else sum_over_processes(sums)).tolist()
             self.phase_report["losses"] = {"elbo": elbo_sum, "ckgc": ckgc_sum}
 
     def rebuild_graph(self, epoch_idx: int, show_progress: bool = False) -> None:
-        """Generate every row and make the denoised graph of this epoch."""
+        """Generate every row and make the denoised graph of this epoch, the same on all
+        processes: they put together what each generated, and make the same keep draws."""
         network = self.model.network
         network.eval()
-        progress = _bar(network.n_rows, f"Rebuild {epoch_idx:>3}", show_progress)
-        top = network.generated_top(progress.update)
+        rank, world = rank_and_world(self.config)
+        if network.settings.sampling_steps > 0:  # the noise of a row depends on those before it
+            rank, world = 0, 1
+        part = Part.of(network.n_rows, rank, world)
+        progress = _bar(part.end - part.begin, f"Rebuild {epoch_idx:>3}", show_progress)
+        top = network.generated_top(progress.update, part)
         progress.close()
+        if world > 1:
+            top = gather_rows(top, network.n_rows)
         problem = network.rebuild(top)
         if problem:
             self.logger.warning(f"epoch {epoch_idx}: {problem}")

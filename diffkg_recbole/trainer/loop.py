@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import AbstractTrainer
 from recbole.utils import set_color
@@ -13,28 +14,35 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-
-def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace every gradient by its mean over the processes (a missing one counts as zero)."""
-    world = torch.distributed.get_world_size()
-    for parameter in parameters:
-        if parameter.requires_grad:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            torch.distributed.all_reduce(parameter.grad)
-            parameter.grad /= world
+from diffkg_recbole.errors import UserError
+from diffkg_recbole.parallel import Part, start_alike, sum_gradients, sum_over_processes
+from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
 
 
 class WithoutWrapper(AbstractTrainer):
     """Start of a trainer without ``DistributedDataParallel``.
 
-    RecBole wraps the model with CUDA device ids, which fails on CPUs; gradients are averaged by
-    :func:`average_gradients` instead. Listed last among a trainer's bases.
+    RecBole wraps the model with CUDA device ids, which fails on CPUs; here the processes start
+    from the same parameters and :func:`.sum_gradients` keeps them alike. Listed last among a
+    trainer's bases.
     """
 
     def __init__(self, config: Any, model: torch.nn.Module) -> None:
         self.config = config
         self.model = model
+        if not config["single_spec"]:
+            start_alike(model)
+
+    def set_reduce_hook(self) -> None:
+        """Called in data-parallel runs by RecBole's trainers with a training loop of their own.
+
+        Raises:
+            UserError: always; nothing would put the gradients together.
+        """
+        raise UserError(
+            f"{self.config['model']} cannot be trained data parallel: RecBole's trainer of this "
+            f"model has a training loop of its own; run it without --nproc"
+        )
 
 
 class EpochLoop(Trainer):
@@ -42,6 +50,13 @@ class EpochLoop(Trainer):
 
     RecBole calls ``.item()`` on every loss and checks every step for NaN, which waits for the
     device each time; here both happen once per epoch.
+
+    Data parallel, a process computes the loss of its part of each batch. Losses and gradients are
+    added up with the weights of :class:`.Part`, which is exact for every term that is a mean over
+    the batch's rows or does not depend on them. A model names the terms that are sums over the
+    rows in ``summed_losses`` (some of its ``loss_names``); they are scaled to count as sums over
+    the whole batch. RecBole's models name none, so that their sums weigh as little as in
+    RecBole's own data-parallel runs.
     """
 
     def _train_epoch(
@@ -54,8 +69,8 @@ class EpochLoop(Trainer):
         """Train one epoch; returns the sum over steps of the loss, or of each of its parts."""
         self.model.train()
         loss_func = loss_func or self.model.calculate_loss
-        if not self.config["single_spec"] and train_data.shuffle:
-            train_data.sampler.set_epoch(epoch_idx)
+        if not self.config["single_spec"]:
+            _draw_alike()
         batches = tqdm(
             train_data, total=len(train_data), ncols=100, disable=not show_progress,
             desc=set_color(f"Train {epoch_idx:>5}", "pink"),
@@ -64,28 +79,69 @@ class EpochLoop(Trainer):
         total: Tensor | None = None
         many = False
         for interaction in batches:
-            losses, many = self._step(interaction.to(self.device), loss_func, scaler)
+            part = None if self.config["single_spec"] else train_data.part
+            losses, many = self._step(_to_device(interaction, self.device), loss_func, scaler, part)
             total = losses if total is None else total + losses
         if total is None:
             return 0.0
+        if not self.config["single_spec"]:
+            total = sum_over_processes(total)
         self._check_nan(total.sum())
         return tuple(total.tolist()) if many else total.item()
 
     def _step(
-        self, interaction: Any, loss_func: Callable, scaler: torch.amp.GradScaler
+        self,
+        interaction: Any,
+        loss_func: Callable,
+        scaler: torch.amp.GradScaler,
+        part: Part | None = None,
     ) -> tuple[Tensor, bool]:
-        """One optimizer step; returns the detached losses and whether there were several."""
+        """One optimizer step.
+
+        Args:
+            part: the batch's rows that ``interaction`` holds; None in a single process.
+
+        Returns:
+            the detached losses, weighted by the part, and whether there were several.
+        """
         self.optimizer.zero_grad()
         with torch.autocast(device_type=self.device.type, enabled=self.enable_amp):
             losses = loss_func(interaction)
         many = isinstance(losses, tuple)
-        parts = losses if many else (losses,)
-        scaler.scale(sum(parts)).backward()
-        if not self.config["single_spec"]:
-            average_gradients(self.model.parameters())
+        terms = losses if many else (losses,)
+        if part is not None:
+            terms = self._as_means(terms, part)
+        scaler.scale(sum(terms)).backward()
+        detached = torch.stack([term.detach().reshape(()) for term in terms])
+        if part is not None:
+            parameters = (p for group in self.optimizer.param_groups for p in group["params"])
+            sum_gradients(parameters, part.weight)
+            detached *= part.weight
         if self.clip_grad_norm:
             scaler.unscale_(self.optimizer)
             clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
         scaler.step(self.optimizer)
         scaler.update()
-        return torch.stack([part.detach().reshape(()) for part in parts]), many
+        return detached, many
+
+    def _as_means(self, terms: tuple[Tensor, ...], part: Part) -> tuple[Tensor, ...]:
+        summed = getattr(self.model, "summed_losses", ())
+        names = getattr(self.model, "loss_names", ())
+        if not summed or len(names) != len(terms):
+            return terms
+        return tuple(term / part.share if name in summed else term
+                     for name, term in zip(names, terms))
+
+
+def _draw_alike() -> None:
+    """Put the global generators of all processes into the state of the first one's: a model may
+    have drawn for each of its rows, and the processes' parts may differ in length."""
+    state = [random_state()]
+    torch.distributed.broadcast_object_list(state)
+    restore_random_state(state[0])
+
+
+def _to_device(interaction: Any, device: torch.device) -> Any:
+    """The batch on the device, without waiting for the copies."""
+    columns = interaction.interaction.items()
+    return Interaction({name: column.to(device, non_blocking=True) for name, column in columns})

@@ -121,6 +121,8 @@ class PluginTrainer(Trainer):
     ) -> dict | None:
         """RecBole's ``evaluate``; the best model is loaded as plain data."""
         if eval_data and load_best_model:
+            if not self.config["single_spec"]:  # the first process may be writing it yet
+                torch.distributed.barrier()
             self._load_model(load_checkpoint(model_file or self.saved_model_file, self.device))
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 

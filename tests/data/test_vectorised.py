@@ -20,6 +20,7 @@ class LoopingGeneral(GeneralDataset):
     """Our dataset with RecBole's own methods."""
 
     _dataframe_to_interaction = Dataset._dataframe_to_interaction
+    join = Dataset.join
     _get_illegal_ids_by_inter_num = Dataset._get_illegal_ids_by_inter_num
     split_by_ratio = Dataset.split_by_ratio
 
@@ -41,12 +42,19 @@ def same_columns(left, right):
 
 @pytest.mark.parametrize("index", [
     [3, 0, 3], range(2, 5), np.array([4, 1]), torch.tensor([1, 1]), slice(1, 3), [],
+    np.array([-1, 2]), torch.tensor([True, False, False, False, True]), torch.tensor(3),
     np.array([True, False, True, False, False]), np.array([], dtype=np.int64), 2,
 ], ids=str)
 def test_rows_are_picked_as_recbole_picks_them(index):
     columns = {"user_id": torch.arange(5), "rating": torch.rand(5), "seq": torch.rand(5, 3)}
     same_columns(Records(columns)[index], Interaction(columns)[index])
     assert torch.equal(Records(columns)["rating"], columns["rating"])
+
+
+@pytest.mark.parametrize("index", [[5], [-6], np.array([9])], ids=str)
+def test_rows_that_are_not_there(index):
+    with pytest.raises(IndexError):
+        Records({"user_id": torch.arange(5)})[index]
 
 
 @pytest.mark.parametrize("values", [
@@ -67,6 +75,22 @@ def test_datasets_are_built_as_by_recboles_loops(values):
     for left, right in zip(fast, slow):
         same_columns(left.inter_feat, right.inter_feat)
         same_columns(left.item_feat, right.item_feat)
+
+
+@pytest.mark.parametrize("columns", [
+    {"user": ["user_id"], "item": ["item_id"]},
+    {"user": ["user_id", "age", "gender"], "item": ["item_id", "release_year", "class"]},
+    {"item": ["item_id", "release_year"]}, {"user": ["user_id", "age"]}, {},
+], ids=str)
+def test_features_are_joined_as_by_recbole(columns):
+    config = Config("BPR", "ml-100k", config_dict={
+        **QUIET, "load_col": {"inter": ["user_id", "item_id", "rating"], **columns}})
+    data = GeneralDataset(config)
+    data.build()
+    rows = {"user_id": torch.tensor([5, 1, 5]), "item_id": torch.tensor([7, 9, 2])}
+    for names in (["user_id", "item_id"], ["user_id"], ["item_id"]):
+        chosen = {name: rows[name] for name in names}
+        same_columns(data.join(Records(chosen)), Dataset.join(data, Interaction(chosen)))
 
 
 def test_graphs_are_thinned_as_by_recboles_loops():

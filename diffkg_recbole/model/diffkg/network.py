@@ -21,6 +21,7 @@ from diffkg_recbole.model.graph import KnowledgeGraph
 from diffkg_recbole.model.losses import bpr_loss, ckgc_target, diffusion_terms, info_nce, l2_loss
 from diffkg_recbole.model.propagation import BipartiteGraph, propagate
 from diffkg_recbole.model.rows import SparseRows
+from diffkg_recbole.parallel import Part
 
 
 class DiffKGNetwork(nn.Module):
@@ -159,18 +160,37 @@ class DiffKGNetwork(nn.Module):
         """Rᵀ E_u, [I, d]: constant while the recommender is not trained."""
         return ckgc_target(self.user, self.item, self.user_embedding.detach(), self.n_items)
 
-    def diffusion_batches(self, order: Tensor) -> Iterator[tuple[Tensor, SparseRows]]:
+    def diffusion_parts(self, n_rows: int, rank: int = 0, world: int = 1) -> list[Part]:
+        """For each diffusion batch of an epoch, the rows that a process does.
+
+        Args:
+            n_rows: rows of the epoch.
+            rank, world: number of the process, and of all.
+        """
+        size = self.settings.diffusion_batch_size
+        return [Part.of(min(size, n_rows - start), rank, world)
+                for start in range(0, n_rows, size)]
+
+    def diffusion_batches(
+        self, order: Tensor, parts: list[Part] | None = None
+    ) -> Iterator[tuple[Tensor, SparseRows]]:
         """Entity ids and clean rows, in batches of ``diffusion_batch_size``.
 
         Args:
             order: entity ids of an epoch, [n] int64.
+            parts: :meth:`diffusion_parts`; None: every row.
         """
-        size = self.settings.diffusion_batch_size
-        order = order.to(self.graph.device)
-        yield from zip(order.split(size), SparseRows.of(self.graph, order).blocks(size))
+        batches = order.to(self.graph.device).split(self.settings.diffusion_batch_size)
+        if parts is not None:
+            batches = [batch[part.rows] for batch, part in zip(batches, parts)]
+        *even, last = batches  # all but the last are equally long
+        if even:
+            rows = SparseRows.of(self.graph, torch.cat(even))
+            yield from zip(even, rows.blocks(len(even[0])))
+        yield last, SparseRows.of(self.graph, last)
 
     def diffusion_loss(
-        self, entity: Tensor, rows: SparseRows, target: Tensor
+        self, entity: Tensor, rows: SparseRows, target: Tensor, part: Part | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of a diffusion batch, and its two terms (mean over the batch).
 
@@ -178,15 +198,18 @@ class DiffKGNetwork(nn.Module):
             entity: ids of the rows, [B].
             rows: the clean rows χ_0.
             target: :meth:`collaborative_target`.
+            part: where these are a part of a batch's rows. The draws are those of the whole
+                batch on every process, so that all generators stay in the same state.
         """
         settings, draws = self.settings, self.draws
-        n_rows = rows.n_rows
+        part = part or Part.of(rows.n_rows)
+        n_rows, own = part.n_rows, part.rows
         keep = 1 - settings.denoiser_dropout
-        mask = draws.keep_mask(n_rows, self.n_entities, keep) if keep < 1 else None
+        mask = draws.keep_mask(n_rows, self.n_entities, keep)[own] if keep < 1 else None
         elbo, ckgc = diffusion_terms(
             self.denoiser, self.diffusion, rows,
-            t=draws.time_steps(n_rows, settings.steps),
-            noise=draws.noise(n_rows, self.n_entities, self.entity_embedding.dtype),
+            t=draws.time_steps(n_rows, settings.steps)[own],
+            noise=draws.noise(n_rows, self.n_entities, self.entity_embedding.dtype)[own],
             keep_mask=mask, target=target, entity=self.entity_embedding.detach()[entity],
         )
         weight = settings.ckgc_weight
@@ -194,12 +217,20 @@ class DiffKGNetwork(nn.Module):
         return (1 - weight) * elbo + weight * ckgc, elbo.detach(), ckgc.detach()
 
     @torch.no_grad()
-    def generated_top(self, progress: Callable[[int], Any] | None = None) -> Tensor:
-        """The ``rebuild_k`` largest columns of every generated row. [n_rows, k]."""
+    def generated_top(
+        self, progress: Callable[[int], Any] | None = None, part: Part | None = None
+    ) -> Tensor:
+        """The ``rebuild_k`` largest columns of every generated row. [n_rows, k].
+
+        Args:
+            progress: called with the number of rows after each block.
+            part: rows to generate, where other processes generate the others.
+        """
         settings = self.settings
+        part = part or Part.of(self.n_rows)
         return generate_top_k(
             self.denoiser, self.diffusion, self.graph,
-            torch.arange(self.n_rows, device=self.graph.device), settings.rebuild_k,
+            torch.arange(part.begin, part.end, device=self.graph.device), settings.rebuild_k,
             settings.diffusion_batch_size, settings.sampling_steps,
             lambda rows: self.draws.noise(
                 len(rows), self.n_entities, self.entity_embedding.dtype),

@@ -25,6 +25,7 @@ class DiffKG(CompactRecommender):
 
     settings_class = DiffKGSettings
     loss_names = ("bpr", "l2", "contrastive")
+    summed_losses = ("bpr",)
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

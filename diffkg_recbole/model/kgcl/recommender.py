@@ -29,6 +29,7 @@ class KGCL(CompactRecommender):
 
     settings_class = KGCLSettings
     loss_names = ("bpr", "l2", "contrastive")
+    summed_losses = ("bpr", "contrastive")
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
