@@ -19,7 +19,11 @@ _BLOCK = 1024  # rows whose time is measured, to be multiplied up to all rows
 
 
 def growth(sizes: Sequence[int], threads: int, tell: Callable[[str], None]) -> list[dict]:
-    """A row per size and phase: seconds of a whole pass, and the memory it took."""
+    """A row per size and phase: seconds of a whole pass, and the memory taken for its time.
+
+    The row "together" sums the seconds; its memory is the peak of the process beyond PyTorch's
+    own, with data, graph, parameters and optimizer states.
+    """
     rows = []
     for size in sizes:
         tell(f"growth: {size} entities")
@@ -127,14 +131,29 @@ def main() -> None:
     from benchmarks.machine import forget_peak, peak_memory
 
     torch.set_num_threads(arguments.threads)
+    begin = peak_memory()
+    total: dict[str, Any] = {"stage": "together", "seconds": 0.0, "memory": 0.0}
     for name, run, factor in _phases(arguments.entities):
         run()
         forget_peak()
-        before, start = peak_memory(), time.perf_counter()
-        run()
-        seconds = (time.perf_counter() - start) * factor
-        row = {"stage": name, "seconds": seconds, "memory": max(peak_memory() - before, 0.0)}
+        before, seconds = peak_memory(), _seconds(run)
+        peak = peak_memory()
+        row = {"stage": name, "seconds": seconds * factor, "memory": max(peak - before, 0.0)}
+        total["seconds"] += row["seconds"]
+        total["memory"] = max(total["memory"], peak - begin)
         print(json.dumps(row), flush=True)
+    print(json.dumps(total), flush=True)
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    """Of one run: elapsed, or the processor's on one thread where that is less because other
+    programs were running."""
+    import torch
+
+    start, cpu = time.perf_counter(), time.process_time()
+    run()
+    cpu, elapsed = time.process_time() - cpu, time.perf_counter() - start
+    return min(elapsed, cpu) if torch.get_num_threads() == 1 else elapsed
 
 
 if __name__ == "__main__":

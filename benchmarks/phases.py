@@ -295,7 +295,7 @@ def generation_phase(bench: Bench) -> Pair:
     hidden, steps = settings.denoiser_hidden_sizes[0], settings.steps
     different = len(SparseRows.of(network.graph, bench.rows).distinct()[0])
     work = Work(
-        different * (2.0 * network.n_entities * hidden + (steps - 1) * 4.0 * hidden**2)
+        different * (2.0 * network.n_entities * hidden + (steps - 1) * 3.0 * hidden**2)
         + 3.0 * network.n_entities * hidden**2,
         2.0 * _FLOAT * network.n_entities * hidden,
     )
