@@ -53,6 +53,10 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # torch's writer hides it
+            raise KeyboardInterrupt from None
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -82,6 +82,19 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["c.pth"]
 
 
+def test_an_interrupt_while_writing_stays_an_interrupt(tmp_path, monkeypatch):
+    """torch's writer meets it with a RuntimeError of its own; the run would count as failed."""
+    path = tmp_path / "c.pth"
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch.serialization._save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint({"state_dict": {}}, path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_random_numbers_go_on_from_a_stored_state(tmp_path):
     random.random(), torch.rand(3)
     np.random.standard_normal()  # leaves a cached second normal behind
