@@ -17,7 +17,7 @@ from diffkg_recbole.config import Config
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.evaluation.evaluator import divided_users
 from diffkg_recbole.parallel import Part, gather_rows, piece, sum_gradients
-from diffkg_recbole.quick_start import prepare
+from diffkg_recbole.quick_start import prepare, run_recbole
 from diffkg_recbole.trainer.loop import WithoutWrapper
 from tests.data.synthetic import write_synthetic
 
@@ -182,18 +182,46 @@ def test_the_processes_stay_exactly_alike(name, processes):
         assert len(first["graph"]["head"]) > 0
 
 
+def _die_in_the_second_epoch(rank: int, settings: dict, store: str, meeting_point: str) -> None:
+    from diffkg_recbole.trainer.diffkg import DiffKGSchedule
+
+    train_denoiser = DiffKGSchedule.train_denoiser
+
+    def die(self, order, epoch, show=False):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        train_denoiser(self, order, epoch, show)
+
+    DiffKGSchedule.train_denoiser = die
+    parallel = {"local_rank": rank, "world_size": WORLD, "nproc": WORLD, "offset": 0,
+                "ip": "localhost", "port": meeting_point}
+    try:
+        run_recbole("DiffKG", "synthetic", config_dict={**settings, **parallel}, store=store)
+    except KeyboardInterrupt:
+        Path(f"{meeting_point}-{rank}-died").touch()
+
+
 @pytest.mark.parametrize("model", ["BPR", "DiffKG"])
 def test_a_parallel_run_leaves_the_folder_of_a_single_one(model, values, tmp_path, monkeypatch):
+    """DiffKG's is interrupted, and goes on where it stopped."""
     monkeypatch.chdir(tmp_path)
     settings = {**values, **COMMON, **(DIFFKG if model == "DiffKG" else {}), "epochs": 2}
     results, folders = [], []
     for processes in (1, 2):
         store = tmp_path / f"runs{processes}"
+        if processes == 2 and model == "DiffKG":
+            torch.multiprocessing.spawn(_die_in_the_second_epoch, nprocs=WORLD, args=(
+                settings, str(store), str(tmp_path / "meet")))
+            assert all((tmp_path / f"meet-{rank}-died").exists() for rank in range(WORLD))
+            assert len(list(store.glob("*/last.pth"))) == 1
         results.append(diffkg_recbole.run(model, "synthetic", config_dict=settings,
                                           nproc=processes, store=store))
         folders.extend(p for p in store.iterdir() if not p.name.startswith("."))
     assert len(folders) == 2
     assert_close(dict(results[1]["test_result"]), dict(results[0]["test_result"]))
+    rows = [[json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+            for folder in folders]
+    assert_close(*([{**row, "seconds": None} for row in part] for part in rows))
     one, two = (json.loads((folder / "run.json").read_text()) for folder in folders)
     assert two["status"] == "finished"
     assert (two["fingerprint"], two["epochs_run"]) == (one["fingerprint"], one["epochs_run"])
@@ -207,9 +235,9 @@ def test_a_parallel_run_leaves_the_folder_of_a_single_one(model, values, tmp_pat
 
 
 def test_a_users_mistake_in_a_parallel_run_is_one_sentence(values, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)  # (a group of one process: it starts sooner)
     with pytest.raises(UserError, match="dataset folder 'absent/synthetic' not found"):
-        diffkg_recbole.run("BPR", "synthetic", nproc=2,
+        diffkg_recbole.run("BPR", "synthetic", nproc=1, world_size=1,
                            config_dict={**values, "data_path": "absent"})
 
 
