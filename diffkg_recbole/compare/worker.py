@@ -17,7 +17,9 @@ def watch_parent() -> None:
     """Interrupt this process when its standard input ends, that is, when its parent is gone.
 
     A parent that is killed can tell its children nothing, but the system closes its pipes.
+    An interrupt is heeded even where a shell that runs in the background handed it down ignored.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def wait() -> None:
         while os.read(0, 4096):  # not through sys.stdin, whose lock would outlive the program
