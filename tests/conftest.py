@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 GOLDEN = Path(__file__).parent / "golden" / "golden.npz"
 
@@ -44,3 +45,11 @@ def pytest_configure() -> None:
     of a shell, which hands down an ignored SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _autograd_as_it_was() -> Iterator[None]:
+    """RecBole's sequential models switch autograd's anomaly detection on when they are imported;
+    a test that imports them must not slow down or fail the others."""
+    torch.autograd.set_detect_anomaly(False)
+    yield
