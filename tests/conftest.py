@@ -48,8 +48,7 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _autograd_as_it_was() -> Iterator[None]:
+def _autograd_as_it_was() -> None:
     """RecBole's sequential models switch autograd's anomaly detection on when they are imported;
     a test that imports them must not slow down or fail the others."""
     torch.autograd.set_detect_anomaly(False)
-    yield
