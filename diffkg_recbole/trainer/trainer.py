@@ -43,6 +43,8 @@ class PluginTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: torch.nn.Module) -> None:
+        # RecBole looks, then makes: of two processes that start together one would fail.
+        Path(config["checkpoint_dir"]).mkdir(parents=True, exist_ok=True)
         super().__init__(config, model)
         self.eval_collector = RankingCollector(config)
         self.evaluator = RankingEvaluator(config, self.eval_collector)
