@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -54,33 +55,46 @@ class Pair:
     share: float = 1.0
 
 
+_SHORTEST = 0.02  # seconds that a sample lasts at least: shorter calls are repeated within it
+
+
 class Disagreement(AssertionError):
     """The two forms of a pair give different values."""
 
 
 @dataclass
 class Series:
-    """Seconds of repeated runs: elapsed, and of processor time over all threads."""
+    """Seconds of a call, by samples: elapsed, and of processor time over all threads.
+
+    ``first`` is the elapsed time of a sample's first call alone, which finds the caches as the
+    other form left them.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
 
     def add(self, run: Callable[[], Any]) -> None:
-        """Time one run."""
+        """Time a sample: one call, or as many as fill the shortest sample (by the last one)."""
+        calls = max(math.ceil(_SHORTEST / max(self.wall[-1], 1e-6)), 1) if self.wall else 1
         wall, cpu = time.perf_counter(), time.process_time()
         run()
-        self.cpu.append(time.process_time() - cpu)
-        self.wall.append(time.perf_counter() - wall)
+        self.first.append(time.perf_counter() - wall)
+        for _ in range(calls - 1):
+            run()
+        self.cpu.append((time.process_time() - cpu) / calls)
+        self.wall.append((time.perf_counter() - wall) / calls)
 
     def drop_first(self) -> None:
         """Forget the run that warmed up."""
-        del self.wall[0], self.cpu[0]
+        del self.wall[0], self.cpu[0], self.first[0]
 
     def summary(self) -> dict[str, float]:
-        """Median and best of both clocks."""
+        """Median and best of both clocks, and the median of first calls."""
         return {
             "median": statistics.median(self.wall), "best": min(self.wall),
             "cpu_median": statistics.median(self.cpu), "cpu_best": min(self.cpu),
+            "first": statistics.median(self.first),
         }
 
 

@@ -132,10 +132,11 @@ class DiffKGNetwork(nn.Module):
         settings = self.settings
         main, auxiliary = self._training_views()
         users, items = self.represent(main)
-        chosen = users[user]
+        # index_select: its backward adds rows up, that of users[user] sorts them first.
+        chosen, good, bad = (table.index_select(0, ids) for table, ids in (
+            (users, user), (items, positive), (items, negative)))
         ranking = bpr_loss(
-            (chosen * items[positive]).sum(1), (chosen * items[negative]).sum(1),
-            settings.train_batch_size,
+            (chosen * good).sum(1), (chosen * bad).sum(1), settings.train_batch_size
         )
         penalty = settings.reg_weight * l2_loss(self.recommender_parameters())
         if settings.contrastive_weight == 0:
