@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import epochs, machine, report
+from benchmarks import epochs, machine, pipeline, report
 from benchmarks.clock import Disagreement, measure
 from benchmarks.growth import SIZES as GROWTH_SIZES
 from benchmarks.growth import exponents, growth, plot
@@ -22,7 +22,7 @@ from benchmarks.phases import DENSE_PHASES, PHASES, Bench
 from benchmarks.problems import SIZES, Problem, Sizes, generate, is_real, load, write_atomic_files
 from diffkg_recbole.model.diffkg import DiffKGSettings
 
-GROUPS = ("phases", "epochs", "baselines", "growth", "large")
+GROUPS = ("phases", "pipeline", "epochs", "baselines", "growth", "large")
 _SOURCE = Path(__file__).parents[2] / "shared" / "data"
 _DENSE_ROWS = 2**26  # entries of the dense rows that the plain forms of row-wise phases hold
 _DENSE_ENTITIES = 25_000  # above, a dense entity × entity matrix takes over 2.5 GB
@@ -131,6 +131,19 @@ class Runner:
         torch.manual_seed(0)
         return Bench(problem, settings, _DENSE_ROWS // problem.graph.n_entities)
 
+    def pipeline(self) -> None:
+        rows = []
+        for name in self._names("ml-100k", "movie", "alibaba"):
+            dataset, values = self._configured(name)
+            pairs = [pipeline.loading_pair]
+            if SIZES.get(name, _TINY).entities <= _DENSE_ENTITIES:
+                pairs.append(pipeline.evaluation_pair)
+            for make in pairs:
+                _tell(f"{make.__name__[:-5]} on {name}")
+                rows.append(measure(make(dataset, values, name), self.arguments.repeats))
+        ceilings = self.results["ceilings"][str(torch.get_num_threads())]
+        self._save("pipeline", rows, {"Around the model": report.phase_table(rows, ceilings)})
+
     def epochs(self) -> None:
         rows = []
         for name in self._names("ml-100k", "movie"):
@@ -139,7 +152,7 @@ class Runner:
                 continue
             _tell(f"whole epoch on {name}")
             pair, ours, plain = epochs.epoch_pair(*self._configured(name), name)
-            row = measure(pair, min(self.arguments.repeats, 3))
+            row = measure(pair, self.arguments.repeats)
             rows.append({**row, "parts": {"plain": plain.seconds, "ours": ours.seconds}})
         ceilings = self.results["ceilings"][str(torch.get_num_threads())]
         self._save("epochs", rows, {"Whole epochs": report.phase_table(rows, ceilings),

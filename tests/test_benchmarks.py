@@ -89,14 +89,14 @@ def test_forms_are_timed_in_turns():
 
 
 def test_quick_mode_prints_tables_and_writes_results(tmp_path, capsys):
-    arguments = ["--quick", "--groups", "phases", "epochs", "--repeats", "1", "--threads", "1",
+    arguments = ["--quick", "--groups", "phases", "pipeline", "epochs", "--repeats", "1", "--threads", "1",
                  "--output", str(tmp_path)]
     assert command.main(arguments) == 0
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert {row["phase"] for row in results["phases"]} >= {"attention", "rebuilding"}
     assert results["epochs"][0]["difference"] < 0.02
-    for phase in ("propagation", "diffusion", "whole epoch"):
+    for phase in ("propagation", "diffusion", "loading", "evaluation", "whole epoch"):
         assert phase in printed
     assert "| whole epoch" in (tmp_path / "tables.md").read_text()
     assert results["machine"]["torch"] == torch.__version__
