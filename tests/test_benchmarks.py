@@ -89,8 +89,8 @@ def test_forms_are_timed_in_turns():
 
 
 def test_quick_mode_prints_tables_and_writes_results(tmp_path, capsys):
-    arguments = ["--quick", "--groups", "phases", "pipeline", "epochs", "--repeats", "1", "--threads", "1",
-                 "--output", str(tmp_path)]
+    arguments = ["--quick", "--groups", "phases", "pipeline", "epochs", "--repeats", "1",
+                 "--threads", "1", "--output", str(tmp_path)]
     assert command.main(arguments) == 0
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())

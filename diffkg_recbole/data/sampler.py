@@ -70,4 +70,11 @@ class TripleSampler(_RejectUsed, KGSampler):
 
     def get_used_ids(self) -> UsedPairs:
         """(head, tail) pairs of the graph."""
-        return UsedPairs(self.hid_list, self.tid_list, self.entity_num)
+        used = UsedPairs(self.hid_list, self.tid_list, self.entity_num)
+        full = used.values_per_key(self.entity_num) + 1 >= self.entity_num
+        if full.any():
+            raise UserError(
+                f"{int(full.sum())} entity(s) are joined to every entity, so no negative tail can "
+                f"be drawn for them"
+            )
+        return used

@@ -1,5 +1,7 @@
 """Negative samplers: same draws as RecBole's, never a positive, errors that say what to do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from recbole.sampler import KGSampler, Sampler
@@ -55,6 +57,14 @@ def test_a_user_of_every_item_is_refused(tmp_path):
     dataset = create_dataset(Config("BPR", "small", config_dict=write_small(tmp_path, parts=parts)))
     with pytest.raises(UserError, match=r"1 user\(s\) interacted with every item"):
         PairSampler(PHASES, dataset.build())
+
+
+def test_a_head_joined_to_every_entity_is_refused():
+    graph = SimpleNamespace(
+        head_entity_field="head_id", tail_entity_field="tail_id", entity_num=4,
+        head_entities=np.array([1, 2, 2, 2]), tail_entities=np.array([2, 1, 2, 3]))
+    with pytest.raises(UserError, match=r"1 entity\(s\) are joined to every entity"):
+        TripleSampler(graph)
 
 
 def test_used_pairs_of_nothing():
