@@ -130,7 +130,7 @@ class RelationAttention(nn.Module):
             x = weighted_sum(graph.pattern, attention, x, add_input=True)
             mask = keep_masks[hop] if keep_masks else None
             x = dropped_and_normalized(x, mask, self.message_dropout)
-            total = self.residual_weight * total + x if self.readout == "residual" else x
+            total = x if self.readout == "last" else x.add(total, alpha=self.residual_weight)
         return total
 
     def draw_masks(self, draws: Draws | None, entity: Tensor) -> list[Tensor]:
