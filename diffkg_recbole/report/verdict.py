@@ -65,10 +65,17 @@ def questions(section: Section) -> list[Question]:
 
 
 def _full_model(rows: Sequence[Row], of: Row) -> Row | None:
-    """The row of the same model with its own graph (and, for a control, the same variant)."""
+    """The row of the same model with its own graph (and, for a control, the same variant).
+
+    Of several rows (other settings under labels of their own) the one with the model's own name;
+    None if there is no such row either.
+    """
     variant = of.variant if of.kind == "control" else None
     fitting = [row for row in rows if row.model == of.model and row.kg == "original"
                and row.variant == variant]
+    if len(fitting) > 1:
+        own = of.model if variant is None else f"{of.model}, {variant}"
+        fitting = [row for row in fitting if row.label == own]
     return fitting[0] if len(fitting) == 1 else None
 
 

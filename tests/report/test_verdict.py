@@ -70,6 +70,16 @@ def test_controls_and_variants_do_not_stand_for_the_best_model() -> None:
         ("KGAT", "BPR"), ("KGAT", "KGAT, kg: random"), ("KGAT", "KGAT, w/o x")]
 
 
+def test_a_row_of_other_settings_does_not_silence_the_questions() -> None:
+    other = Row("DiffKG, tuned", _row("DiffKG", 0.3).runs)
+    section = _section(_row("DiffKG", 0.2), other, _row("DiffKG", 0.1, kg="none"),
+                       _row("DiffKG", 0.1, variant="w/o x"))
+    assert [(q.row.label, q.against.label) for q in questions(section)] == [
+        ("DiffKG", "DiffKG, kg: none"), ("DiffKG", "DiffKG, w/o x")]
+    assert questions(_section(other, Row("DiffKG, large", other.runs),
+                              _row("DiffKG", 0.1, kg="none"))) == []
+
+
 @pytest.mark.parametrize(("none", "random", "conclusion"), [
     ("better", "better", "So its graph helps, and not just as any graph of that size would."),
     ("better", "same", "it is not shown that the knowledge in it does"),
