@@ -85,7 +85,8 @@ class DiffKGSettings(Settings):
         "Dropout of the denoiser's input in training.", 0.5, low=0, high=1, open_high=True
     )
     diffusion_batch_size: int = integer("Rows in a diffusion batch.", 1024, low=1, symbol="--batch")
-    diffusion_every: int = integer("Diffuse and rebuild every n-th epoch (docs/performance.md: its cost and effect).", 1, low=1)
+    diffusion_every: int = integer(
+        "Diffuse and rebuild every n-th epoch (docs/performance.md: cost and effect).", 1, low=1)
     diffuse_rows: str = choice(
         "Rows that are diffused: every entity's (the program) or the items' (the figure).",
         "all", ("all", "items"),
