@@ -91,8 +91,8 @@ def info_nce(
         raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
     if block_size is None:
         block_size = max(block_entries(candidates_view.device) // candidates_view.shape[0], 1)
-        if candidates_view.device.type == "cpu":  # more gain nothing and crowd the inner cache
-            block_size = min(block_size, 128)
+        if candidates_view.device.type == "cpu":  # more gain nothing and crowd the caches
+            block_size = min(block_size, max(128, 2**20 // candidates_view.shape[0]))
     n_anchors, counts = nodes.numel(), None
     if nodes.device.type == "cpu":  # elsewhere, the size of the result would be waited for
         nodes, counts = torch.unique(nodes, return_counts=True)
