@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from diffkg_recbole.cli.shared import at_least_one, termination_interrupts
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
 
 if TYPE_CHECKING:
@@ -37,23 +37,16 @@ def parser(prog: str) -> argparse.ArgumentParser:
     p.add_argument("file", type=Path, help="comparison file (YAML)")
     p.add_argument("--store", default=DEFAULT_STORE, help="folder of run folders (%(default)s)")
     p.add_argument("--dry-run", action="store_true", help="list what would run, and the time")
-    p.add_argument("--jobs", type=_at_least_one, help="runs at once (1; on Ray, all)")
+    p.add_argument("--jobs", type=at_least_one, help="runs at once (1; on Ray, all)")
     ray = p.add_argument_group("on a Ray cluster whose nodes share the store and the data")
     ray.add_argument("--ray-address", help="address of its dashboard, such as http://head:8265")
-    ray.add_argument("--cpus-per-run", type=_at_least_one, default=1,
+    ray.add_argument("--cpus-per-run", type=at_least_one, default=1,
                      help="cores reserved for a run (%(default)s)")
     ray.add_argument("--gpus-per-run", type=float, default=0.0,
                      help="GPUs reserved for a run, may be a fraction (%(default)s)")
     ray.add_argument("--ray-python", default=sys.executable,
                      help="interpreter on the nodes that has this package (%(default)s)")
     return p
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least 1")
-    return number
 
 
 def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
@@ -88,12 +81,9 @@ def _execute(
 
     print(left(plan, jobs))
     launcher = _launcher(arguments, jobs)
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        with LiveView(len(plan.open), plan.comparison.metrics[0], console) as view:
-            return execute(plan.open, plan.store, launcher, jobs, view)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with termination_interrupts(), LiveView(
+            len(plan.open), plan.comparison.metrics[0], console) as view:
+        return execute(plan.open, plan.store, launcher, jobs, view)
 
 
 def _launcher(arguments: argparse.Namespace, jobs: int) -> Launcher:
@@ -108,11 +98,6 @@ def _launcher(arguments: argparse.Namespace, jobs: int) -> Launcher:
     from diffkg_recbole.compare.jobs import LocalLauncher
 
     return LocalLauncher(store, jobs, torch.cuda.device_count())
-
-
-def _as_interrupt(*_: Any) -> None:
-    """A termination, as clusters send it, ends like Ctrl-C: runs stop and can go on later."""
-    raise KeyboardInterrupt
 
 
 def _conclude(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> int:

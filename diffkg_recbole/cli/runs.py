@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from diffkg_recbole.console import wide_console
 from diffkg_recbole.store import DEFAULT_STORE, RunRecord, RunStore
 from diffkg_recbole.store.record import STATUSES
 
@@ -66,7 +67,7 @@ def _list(store: RunStore, arguments: argparse.Namespace) -> int:
             print(json.dumps({**record.data, "status": record.status,
                               "folder": record.folder.name}, ensure_ascii=False))
     else:
-        _console().print(_listing(chosen, arguments.metric))
+        wide_console().print(_listing(chosen, arguments.metric))
         print(f"{len(chosen)} of {len(records)} runs in {store.root}")
     for error in corrupt:
         print(f"warning: {error}", file=sys.stderr)
@@ -94,7 +95,7 @@ def _listing(records: Sequence[RunRecord], metric: str) -> Table:
 
 
 def _show(record: RunRecord) -> int:
-    console = _console()
+    console = wide_console()
     console.print(f"[bold]{record.label}[/] on {record.dataset}", highlight=False)
     head = {"folder": str(record.folder), "id": record.id, "status": record.status}
     shown = ("error", "protocol", "kg", "variant", "seed", "split_seed", "started", "finished")
@@ -177,7 +178,7 @@ def _verify(record: RunRecord) -> int:
         table.add_row(check.metric, f"{check.stored:.8f}", check.source,
                       _text(check.found, ".8f"),
                       "[green]equal[/]" if check.equal else "[red]different[/]")
-    _console().print(table)
+    wide_console().print(table)
     bad = sum(not check.equal for check in outcome)
     print(f"{record.folder.name}: {len(outcome) - bad} of {len(outcome)} checks equal"
           + ("" if bad else "; the run is confirmed"))
@@ -186,9 +187,3 @@ def _verify(record: RunRecord) -> int:
 
 def _text(value: Any, form: str = "") -> str:
     return "-" if value is None else format(value, form)
-
-
-def _console() -> Console:
-    """Tables keep their width in pipes and files, where there is no terminal to fit."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from diffkg_recbole.cli.shared import at_least_one, termination_interrupts
+from diffkg_recbole.console import wide_console
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from diffkg_recbole.tune.study import Study
 
 _EXAMPLES = """\
@@ -50,11 +51,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     p.add_argument("--model", "-m", help="name of the model")
     p.add_argument("--dataset", "-d", help="name of the dataset")
-    p.add_argument("--trials", type=_at_least_one, help="settings to try (the budget's)")
+    p.add_argument("--trials", type=at_least_one, help="settings to try (the budget's)")
     p.add_argument("--space", type=Path,
                    help="search space, a YAML file (configs/tuning/<model>.yaml)")
     p.add_argument("--seed", help="of the search and of every training in it (the model's)")
-    p.add_argument("--jobs", type=_at_least_one, default=1,
+    p.add_argument("--jobs", type=at_least_one, default=1,
                    help="trials at once; only with 1 the seed determines the trials (%(default)s)")
     p.add_argument("--write", nargs="?", const=True, metavar="FILE",
                    help="write the best setting (to configs/models/<model>/<dataset>.yaml)")
@@ -62,13 +63,6 @@ def parser(prog: str) -> argparse.ArgumentParser:
     p.add_argument("--store", type=Path, default=Path(DEFAULT_STORE),
                    help="folder of run folders, where the study lies (%(default)s)")
     return p
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least 1")
-    return number
 
 
 def main(argv: Sequence[str], prog: str = "diffkg-recbole tune") -> int:
@@ -90,24 +84,15 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole tune") -> int:
         target = (default_path(search.model, search.dataset) if arguments.write is True
                   else Path(arguments.write))
         check_writable(target)
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        with Study(search, arguments.store, arguments.jobs) as study:
-            return _search(study, target)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _as_interrupt(*_: Any) -> None:
-    """A termination, as clusters send it, ends like Ctrl-C: the search can go on later."""
-    raise KeyboardInterrupt
+    with termination_interrupts(), Study(search, arguments.store, arguments.jobs) as study:
+        return _search(study, target)
 
 
 def _search(study: Study, target: Path | None) -> int:
     from diffkg_recbole.tune.execute import run_trials
     from diffkg_recbole.tune.view import SearchView
 
-    console = _console()
+    console = wide_console()
     done = len(study.trials)
     console.print(_introduction(study), highlight=False, markup=False, soft_wrap=True)
     if done:
@@ -152,9 +137,3 @@ def _conclude(study: Study, target: Path | None, console: Console) -> int:
         print(f"{len(failed)} of {len(results)} trials failed; the same command tries them "
               "again", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _console() -> Console:
-    """Tables keep their width in pipes and files, where there is no terminal to fit."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)

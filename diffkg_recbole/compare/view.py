@@ -7,25 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from diffkg_recbole.compare.execute import Active, Outcome
 from diffkg_recbole.compare.plan import Plan, PlannedRun
+from diffkg_recbole.console import ProgressView, duration
 from diffkg_recbole.statistics import over_seeds
 from diffkg_recbole.store import RunRecord
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``; None is ``unknown``."""
-    if seconds is None:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def left(plan: Plan, jobs: int) -> str:
@@ -58,7 +46,7 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
-class LiveView:
+class LiveView(ProgressView):
     """One progress view over all runs; plain lines where there is no terminal.
 
     Args:
@@ -68,22 +56,9 @@ class LiveView:
     """
 
     def __init__(self, total: int, metric: str, console: Console) -> None:
-        self.console, self.metric = console, metric
-        self._bar = Progress(TextColumn("runs"), BarColumn(), MofNCompleteColumn(),
-                             TimeElapsedColumn(), TextColumn("{task.description}"),
-                             console=console)
-        self._task = self._bar.add_task("", total=total)
+        super().__init__("runs", total, console)
+        self.metric = metric
         self._failed = 0
-        self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> LiveView:
-        if self.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
-            self._live.stop()
 
     def show(self, active: Sequence[Active], waiting: int) -> None:
         """Bring the view up to date."""

@@ -56,10 +56,10 @@ class PairSampler(_RejectUsed, Sampler):
             users = dataset.inter_feat[self.uid_field].numpy()
             items = dataset.inter_feat[self.iid_field].numpy()
             used[phase] = before = UsedPairs(users, items, self.item_num, before)
-        full = used[self.phases[-1]].values_per_key(self.user_num) + 1 >= self.item_num
-        if full.any():
+        full = used[self.phases[-1]].full_keys(self.user_num)
+        if full:
             raise UserError(
-                f"{int(full.sum())} user(s) interacted with every item, so no negative item can "
+                f"{full} user(s) interacted with every item, so no negative item can "
                 f"be drawn for them; filter them with user_inter_num_interval"
             )
         return used
@@ -71,10 +71,10 @@ class TripleSampler(_RejectUsed, KGSampler):
     def get_used_ids(self) -> UsedPairs:
         """(head, tail) pairs of the graph."""
         used = UsedPairs(self.hid_list, self.tid_list, self.entity_num)
-        full = used.values_per_key(self.entity_num) + 1 >= self.entity_num
-        if full.any():
+        full = used.full_keys(self.entity_num)
+        if full:
             raise UserError(
-                f"{int(full.sum())} entity(s) are joined to every entity, so no negative tail can "
+                f"{full} entity(s) are joined to every entity, so no negative tail can "
                 f"be drawn for them"
             )
         return used

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diffkg_recbole.console import wide_console
 from diffkg_recbole.report.analysis import Report, SectionReport
 from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
 from diffkg_recbole.report.words import one_line
@@ -16,17 +17,11 @@ _MARK_STYLE = {"▲": "green", "▼": "red", "?": "yellow"}
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print verdict, tables and failures of every section."""
-    console = console or _console()
+    console = console or wide_console()
     for section in report.sections:
         _print_section(section, console)
     for folder, reason in report.corrupt:
         console.print(Text(f"unreadable: {one_line(folder)}: {one_line(reason)}", style="red"))
-
-
-def _console() -> Console:
-    """Tables keep their width in pipes and files, where there is no terminal to fit."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
 
 
 def _print_section(report: SectionReport, console: Console) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import NON_DETERMINING, code_version, replacing
-from diffkg_recbole.tune.search import Search
+from diffkg_recbole.tune.search import Search, word_key
 from diffkg_recbole.tune.space import QUESTION_KEYS
 from diffkg_recbole.tune.study import RESULT, Study
 from diffkg_recbole.tune.view import outcomes
@@ -59,7 +59,7 @@ def train_command(study: Study, written: Path | None) -> str:
     if files:
         words.append(shlex.quote(f"--config_files={' '.join(files)}"))
     if written is None:
-        given = {word[2:].partition("=")[0] for word in search.words}
+        given = {word_key(word) for word in search.words}
         words += [_flag(key, value) for key, value in best_settings(study).items()
                   if key not in given]
     start = f"diffkg-recbole train --model={search.model} --dataset={search.dataset}"
@@ -76,7 +76,7 @@ def tune_command(search: Search) -> str:
     if search.files:
         words.append(shlex.quote(f"--config_files={' '.join(search.files)}"))
     words += [shlex.quote(word) for word in search.words
-              if word[2:].partition("=")[0] not in NON_DETERMINING]
+              if word_key(word) not in NON_DETERMINING]
     return " ".join(words)
 
 
@@ -105,7 +105,7 @@ def settings_file_text(study: Study) -> str:
     body = [_line(p.key, notes["settings"][p.key], f"of {p}") for p in search.space.parameters]
     fixed = dict(search.settings)
     for word in search.words:
-        key = word[2:].partition("=")[0]
+        key = word_key(word)
         if key not in NON_DETERMINING and key not in QUESTION_KEYS:
             fixed[key] = config[key]
     body += [_line(key, value, "the same in every trial") for key, value in fixed.items()]

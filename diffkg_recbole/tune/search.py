@@ -23,6 +23,11 @@ def tuning_file(name: str) -> Path:
     return here if here.is_file() else config_folder() / "tuning" / name
 
 
+def word_key(word: str) -> str:
+    """The key of a ``--key=value`` of the command line."""
+    return word[2:].partition("=")[0]
+
+
 @dataclass(frozen=True)
 class Search:
     """A checked search; made by :func:`make_search`.
@@ -105,7 +110,7 @@ def make_search(
         hint = "" if space_file else "; write one and name it with --space"
         raise UserError(f"there is no search space for {model}: {path} does not exist{hint}")
     budget = read_budget(tuning_file("budget.yaml"))
-    given_keys = {word[2:].partition("=")[0] for word in words}
+    given_keys = {word_key(word) for word in words}
     space = read_space(path, model).without(given_keys)
     config = Config(model, dataset, files, budget.settings, words)
     _check(config)

@@ -10,11 +10,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from diffkg_recbole.compare.view import duration
+from diffkg_recbole.console import ProgressView, duration
 from diffkg_recbole.tune.search import Search
 from diffkg_recbole.tune.study import RESULT, Drawn, Study
 
@@ -41,27 +39,13 @@ class _Active:
     best: float | None = None
 
 
-class SearchView:
+class SearchView(ProgressView):
     """One progress view over all trials; a plain line per trial where there is no terminal."""
 
     def __init__(self, study: Study, console: Console) -> None:
-        self.study, self.console = study, console
-        self.search = study.search
+        super().__init__("trials", study.total, console, completed=len(study.trials))
+        self.study, self.search = study, study.search
         self._active: dict[int, _Active] = {}
-        self._bar = Progress(TextColumn("trials"), BarColumn(), MofNCompleteColumn(),
-                             TimeElapsedColumn(), TextColumn("{task.description}"),
-                             console=console)
-        self._task = self._bar.add_task("", total=study.total, completed=len(study.trials))
-        self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> SearchView:
-        if self.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
-            self._live.stop()
 
     def started(self, drawn: Drawn) -> None:
         """A trial begins."""

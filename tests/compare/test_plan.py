@@ -7,8 +7,9 @@ import pytest
 
 from diffkg_recbole.compare.nodes import ComparisonError
 from diffkg_recbole.compare.plan import make_plan
-from diffkg_recbole.compare.view import duration, left
+from diffkg_recbole.compare.view import left
 from diffkg_recbole.config import Config
+from diffkg_recbole.console import duration
 from diffkg_recbole.store import RunRecord
 from tests.compare.planned import plan_of, record_as_finished
 
