@@ -1,4 +1,4 @@
-"""Aggregators of KGIN and MCCLK, and MCCLK's neighbour graph, against their definitions."""
+"""KGIN and MCCLK: aggregators, neighbour graph and contrast, against their definitions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from recbole.model.knowledge_aware_recommender.mcclk import MCCLK as RecBoleMCCLK
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffkg_recbole.model.baselines import kgin, mcclk, nearest_neighbours
@@ -13,6 +14,7 @@ from diffkg_recbole.model.baselines.nearest_neighbours import (
     neighbour_graph,
     top_k_of_rows,
 )
+from diffkg_recbole.model.baselines.repeated_contrast import Occurrences, contrast
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
 from diffkg_recbole.model.baselines.triple_messages import TripleMessages
 from tests.tiny_models import (
@@ -296,3 +298,48 @@ def test_scores_follow_the_weights_that_are_loaded():
         first.load_state_dict(second.state_dict())
         assert torch.equal(full_scores(first, users), wanted)
         assert not torch.allclose(before, wanted)
+
+
+# ---- MCCLK's contrast -------------------------------------------------------------------------
+
+
+def contrast_of_all_rows(a, b, temperature):
+    """-log of the share of row i's own pair, every row of the batch a term of its own."""
+    a = a / np.linalg.norm(a, axis=1, keepdims=True)
+    b = b / np.linalg.norm(b, axis=1, keepdims=True)
+    losses = []
+    for i in range(len(a)):
+        across = np.exp(b @ a[i] / temperature)
+        within = np.exp(np.delete(a, i, axis=0) @ a[i] / temperature)
+        losses.append(-np.log(across[i] / (across.sum() + within.sum())))
+    return np.array(losses)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.8])
+@pytest.mark.parametrize("nodes", [[0, 1, 2, 3, 4], [3, 0, 3, 3, 1, 0, 4], [2, 2], [1]])
+def test_contrast_takes_repeated_nodes_once(nodes, temperature):
+    torch.manual_seed(0)
+    a, b = torch.randn(5, 4).double()[nodes], torch.randn(5, 4).double()[nodes]
+    drawn = Occurrences.of(torch.tensor(nodes))
+    losses = contrast(a[drawn.row], b[drawn.row], drawn.count.double(), temperature)
+    for loss, (x, y) in zip(losses, ((a, b), (b, a))):
+        wanted = contrast_of_all_rows(numpy64(x), numpy64(y), temperature)
+        np.testing.assert_allclose(numpy64(loss), wanted[drawn.row], rtol=1e-12, atol=1e-15)
+        mean = Occurrences(drawn.row, drawn.count.double()).mean(loss)
+        np.testing.assert_allclose(float(mean), wanted.mean(), rtol=1e-12, atol=1e-15)
+
+
+def test_mcclk_contrasts_equal_those_of_recbole():
+    """Losses and gradients of RecBole's own methods, which take every row of the batch."""
+    names = ("local_level_loss", "global_level_loss_1", "global_level_loss_2")
+    exp = experiment("MCCLK", node_dropout_rate=0.0, mess_dropout_rate=0.0)
+    results = []
+    for every_row in (False, True):
+        model = exp.build_model()
+        if every_row:
+            for name in names:
+                setattr(model, name, getattr(RecBoleMCCLK, name).__get__(model))
+        loss = model.calculate_loss(batch(exp))
+        loss.backward()
+        results.append([loss, *(p.grad for p in model.parameters())])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-7)

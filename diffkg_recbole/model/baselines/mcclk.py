@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.kgin import NormalisedInteractions, SampledGraphConv
 from diffkg_recbole.model.baselines.nearest_neighbours import neighbour_graph
+from diffkg_recbole.model.baselines.repeated_contrast import Occurrences, contrast
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
 from diffkg_recbole.model.baselines.triple_messages import SampledTriples
 
@@ -84,6 +85,7 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
     - The similarity of all entities to all (4 n² bytes, twice per batch) is taken in blocks, and
       with one layer on the neighbour graph only for entities whose similarities are used: items
       of the batch (all items when scoring) and their neighbours.
+    - The contrasts take each user and item of a batch once (see repeated_contrast).
     - Scores use all triples (see SampledGraphConv), and RecBole's cached embeddings do not survive
       the loading of other weights (see EvaluationCache).
     """
@@ -109,8 +111,31 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """RecBole's loss of a batch, []."""
-        self._read(torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]))
+        items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]])
+        self._read(items)
+        self._items, self._users = Occurrences.of(items), Occurrences.of(interaction[self.USER_ID])
         return super().calculate_loss(interaction)
+
+    def local_level_loss(self, A_embedding: Tensor, B_embedding: Tensor) -> Tensor:
+        """Semantic against collaborative view of the batch's items, [B, d] each."""
+        items = self._items
+        a, b = self.fc1(A_embedding[items.row]), self.fc1(B_embedding[items.row])
+        return items.mean(contrast(a, b, items.count, self.temperature)[0])
+
+    def global_level_loss_1(self, A_embedding: Tensor, B_embedding: Tensor) -> Tensor:
+        """Structural against collaborative view of the batch's users, both ways, [B, d] each."""
+        return self._both_ways(self.fc2, self._users, A_embedding, B_embedding)
+
+    def global_level_loss_2(self, A_embedding: Tensor, B_embedding: Tensor) -> Tensor:
+        """Structural against the other views of the batch's items, both ways, [B, d] each."""
+        return self._both_ways(self.fc3, self._items, A_embedding, B_embedding)
+
+    def _both_ways(
+        self, project: nn.Module, nodes: Occurrences, first: Tensor, second: Tensor
+    ) -> Tensor:
+        losses = contrast(
+            project(first[nodes.row]), project(second[nodes.row]), nodes.count, self.temperature)
+        return nodes.mean(sum(losses) * 0.5)
 
     def predict(self, interaction: Any) -> Tensor:
         """Scores of the pairs of a batch, [n]."""
