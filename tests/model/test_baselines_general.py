@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from recbole.model.general_recommender.sgl import SGL as RecBoleSGL
 
 from diffkg_recbole.trainer.checkpoint import load_checkpoint, save_checkpoint
 from tests.tiny_models import (
@@ -196,3 +197,19 @@ def test_embeddings_of_an_evaluation_are_forgotten(name):
     assert not torch.allclose(full_scores(model, USERS), wanted)
     model.load_other_parameter({model.cached[0]: torch.zeros(1)})  # of a RecBole checkpoint
     assert getattr(model, model.cached[0]) is None
+
+
+def test_sgl_contrast_equals_that_of_recbole():
+    """Loss and gradients of RecBole's method, for a batch that repeats users and items."""
+    model = build("SGL", ssl_tau=0.2, ssl_weight=0.3)
+    theirs = RecBoleSGL.calc_ssl_loss
+    torch.manual_seed(2)
+    users, items = torch.randint(1, model.n_users, (60,)), torch.randint(1, model.n_items, (60,))
+    assert max(len(users.unique()), len(items.unique())) < 60
+    views = [torch.randn(n, 8, requires_grad=True)
+             for n in (model.n_users, model.n_users, model.n_items, model.n_items)]
+    results = []
+    for method in (type(model).calc_ssl_loss, theirs):
+        loss = method(model, users, items, *views)
+        results.append([loss, *torch.autograd.grad(loss, views)])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)

@@ -133,9 +133,9 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
     def _both_ways(
         self, project: nn.Module, nodes: Occurrences, first: Tensor, second: Tensor
     ) -> Tensor:
-        losses = contrast(
+        one_way, other_way = contrast(
             project(first[nodes.row]), project(second[nodes.row]), nodes.count, self.temperature)
-        return nodes.mean(sum(losses) * 0.5)
+        return nodes.mean((one_way + other_way) * 0.5)
 
     def predict(self, interaction: Any) -> Tensor:
         """Scores of the pairs of a batch, [n]."""
