@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffkg_recbole.compare.nodes import Located, Problems, near_names, read_located
-from diffkg_recbole.compare.settings import ModelKeys
 from diffkg_recbole.config.general import KG_CONTROLS, PROTOCOLS
+from diffkg_recbole.config.model_keys import ModelKeys
+from diffkg_recbole.config.yaml_lines import Located, Problems, near_names, read_located
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
 
@@ -38,6 +38,12 @@ DEFAULT_SEEDS = (2020,)
 _KEYS = ("title", "datasets", "protocol", "seeds", "split_seeds", "metrics", "model_settings",
          "settings", "models")
 _MODEL_KEYS = ("model", "label", "settings", "kg", "variants")
+# Configuration keys that the file says elsewhere, and where.
+_SAID_ELSEWHERE = {
+    "model": "model", "dataset": "datasets", "seed": "seeds", "split_seed": "split_seeds",
+    "eval_protocol": "protocol", "kg": "kg", "metrics": "metrics", "topk": "metrics",
+    "label": "label",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +92,10 @@ def read_comparison(path: str | Path) -> Comparison:
 
     Raises:
         DataError: the file is missing or no YAML mapping.
-        ComparisonError: all other problems at once, each with its line.
+        FileProblemsError: all other problems at once, each with its line.
     """
     path = Path(path)
-    root = read_located(path)
+    root = read_located(path, "comparison")
     problems = Problems(path)
     entries = root.entries(problems)
     _check_keys(entries, _KEYS, "a comparison", problems)
@@ -291,10 +297,16 @@ def _checked_settings(
         return {}
     entries = _mapping(node, "settings", problems)
     for key, value in entries.items():
-        problem = keys.problem(key, value.value)
+        problem = _setting_problem(key, value.value, keys)
         if problem:
             problems.add(value.line, problem)
     return {key: value.value for key, value in entries.items()}
+
+
+def _setting_problem(key: str, value: Any, keys: ModelKeys) -> str | None:
+    if key in _SAID_ELSEWHERE:
+        return f"'{key}' is no setting of a row; write it under '{_SAID_ELSEWHERE[key]}'"
+    return keys.problem(key, value)
 
 
 def _check_shared_settings(
@@ -307,7 +319,7 @@ def _check_shared_settings(
     every = [ModelKeys.of(model) for model in models]
     for key, value in comparison.settings.items():
         having = [keys for keys in every if keys.has(key)] or every[:1]
-        for problem in {keys.problem(key, value) for keys in having} - {None}:
+        for problem in {_setting_problem(key, value, keys) for keys in having} - {None}:
             problems.add(comparison.settings_lines[key], str(problem))
 
 

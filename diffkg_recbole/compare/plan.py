@@ -11,11 +11,11 @@ from typing import Any
 
 from diffkg_recbole.compare.comparison import Comparison, Row
 from diffkg_recbole.compare.estimate import estimate, past_runs
-from diffkg_recbole.compare.nodes import Problems
-from diffkg_recbole.compare.settings import ModelKeys
 from diffkg_recbole.config import Config
 from diffkg_recbole.config.config import PROPERTIES
+from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import read_yaml
+from diffkg_recbole.config.yaml_lines import Problems
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.recording import run_label
 from diffkg_recbole.store import (
@@ -118,7 +118,7 @@ def make_plan(comparison: Comparison, store: RunStore) -> Plan:
     """Resolve every row, check it, and look it up in the store.
 
     Raises:
-        ComparisonError: datasets that are not there, settings that RecBole refuses, rows that
+        FileProblemsError: datasets that are not there, settings that RecBole refuses, rows that
             have one name or are one and the same; all at once, each with its line.
     """
     problems = Problems(comparison.path)

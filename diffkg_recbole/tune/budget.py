@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffkg_recbole.compare.nodes import Problems, near_names
 from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.settings import Settings, integer
+from diffkg_recbole.config.yaml_lines import Problems, near_names
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_budget(path: Path) -> Budget:
 
     Raises:
         DataError: the file is missing or no YAML mapping.
-        ComparisonError: all other problems at once, each with its line.
+        FileProblemsError: all other problems at once, each with its line.
     """
     values, lines = read_yaml(path)
     rules, problems = Budget.rules(), Problems(path)

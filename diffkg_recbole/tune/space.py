@@ -28,9 +28,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from diffkg_recbole.compare.nodes import Located, Problems, near_names
-from diffkg_recbole.compare.settings import ModelKeys
+from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import ConfigLoader, read_yaml
+from diffkg_recbole.config.yaml_lines import Located, Problems, near_names
 from diffkg_recbole.store import NON_DETERMINING, canonical_json
 
 KINDS = ("choice", "uniform", "log", "int", "log_int")
@@ -169,7 +169,7 @@ def read_space(path: Path, model: str) -> Space:
 
     Raises:
         DataError: the file is missing or no YAML mapping.
-        ComparisonError: all other problems at once, each with its line.
+        FileProblemsError: all other problems at once, each with its line.
         UserError: there is no such model.
     """
     keys = ModelKeys.of(model)

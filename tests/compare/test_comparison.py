@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diffkg_recbole.compare.comparison import read_comparison
-from diffkg_recbole.compare.nodes import ComparisonError
+from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.errors import DataError
 
 
@@ -16,7 +16,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def problems(folder: Path, text: str) -> list[tuple[int, str]]:
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         read_comparison(write(folder, text))
     return caught.value.problems
 
@@ -123,7 +123,7 @@ models:
 
 def test_the_message_names_the_file_and_every_line(tmp_path):
     path = write(tmp_path, "datasets: []\nprotocol: x\nmodels: [BPR]\n")
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         read_comparison(path)
     first, *rest = str(caught.value).splitlines()
     assert first == f"{path}: 2 problems; nothing was run"

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from diffkg_recbole.compare.nodes import ComparisonError
 from diffkg_recbole.compare.plan import make_plan
 from diffkg_recbole.compare.view import left
 from diffkg_recbole.config import Config
+from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.console import duration
 from diffkg_recbole.store import RunRecord
 from tests.compare.planned import plan_of, record_as_finished
@@ -156,14 +156,14 @@ def test_durations_in_words(seconds, words):
      "BPR on tiny: configuration key 'valid_metric'"),
 ])
 def test_problems_that_show_when_rows_are_resolved(tmp_path, text, line, said):
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         plan_of(tmp_path, text)
     ((found, message),) = caught.value.problems
     assert (found, said in message) == (line, True), message
 
 
 def test_all_of_them_are_reported_at_once(tmp_path):
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         plan_of(tmp_path, "datasets: [tiny, nowhere]\nmodels:\n - BPR\n - BPR\n")
     assert [line for line, _ in caught.value.problems] == [1, 4]
 
@@ -173,7 +173,8 @@ def test_a_knowledge_model_needs_a_graph(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "bare.inter").write_text("user_id:token\titem_id:token\na\tb\n")
     text = f"datasets: bare\nsettings: {{data_path: {tmp_path / 'data'}}}\nmodels:\n - KGCN\n"
-    with pytest.raises(ComparisonError, match=r"line 4: KGCN is a knowledge model, but .*bare\.kg"):
+    expected = r"line 4: KGCN is a knowledge model, but .*bare\.kg"
+    with pytest.raises(FileProblemsError, match=expected):
         plan_of(tmp_path, text)
 
 

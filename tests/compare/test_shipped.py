@@ -6,8 +6,8 @@ import pytest
 
 from diffkg_recbole.compare.comparison import read_comparison
 from diffkg_recbole.compare.plan import make_plan
-from diffkg_recbole.compare.settings import ModelKeys
 from diffkg_recbole.config.config import config_folder
+from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.store import RunStore
 
 FOLDER = config_folder() / "comparisons"

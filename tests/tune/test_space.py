@@ -11,10 +11,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from diffkg_recbole.compare.nodes import ComparisonError
 from diffkg_recbole.config import Config
 from diffkg_recbole.config.config import config_folder
 from diffkg_recbole.config.known_keys import keys_read_by
+from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.errors import DataError, UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.tune.budget import read_budget
@@ -98,7 +98,7 @@ def test_values_at_the_end_of_a_range_are_told(kind, values, setting, end):
 
 
 def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         space_of(tmp_path, """\
 learning_rat: {log: [1e-4, 1e-2]}
 learning_rate: {log: [0, 1e-2]}
@@ -136,7 +136,7 @@ weight_decay: {uniform: [a, b]}
 
 
 def test_ranges_of_declared_settings_are_checked(tmp_path):
-    with pytest.raises(ComparisonError, match=r"line 1: setting 'keep_rate': 1.5 is not allowed"):
+    with pytest.raises(FileProblemsError, match=r"line 1: setting 'keep_rate': 1.5 is not allowed"):
         space_of(tmp_path, "keep_rate: {uniform: [0.5, 1.5]}\n", model="DiffKG")
 
 
@@ -159,7 +159,7 @@ def test_a_budget_is_checked_at_once_with_its_lines(tmp_path):
     path = tmp_path / "budget.yaml"
     path.write_text("trials: 0\nepohs: 5\nepochs: 1.5\nstopping_step: 3\nrandom_trials: 2\n"
                     "prune_after_trials: 2\n")
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(FileProblemsError) as caught:
         read_budget(path)
     assert [line for line, _ in caught.value.problems] == [1, 1, 2, 3]
     text = str(caught.value)

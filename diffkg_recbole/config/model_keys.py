@@ -7,20 +7,13 @@ from typing import Any
 
 from recbole.utils import ModelType
 
-from diffkg_recbole.compare.nodes import near_names
 from diffkg_recbole.config.config import PROPERTIES
 from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import RECBOLE_PROPERTIES, known_keys
 from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.settings import Rule
+from diffkg_recbole.config.yaml_lines import near_names
 from diffkg_recbole.model import get_model
-
-RESERVED = {
-    "model": "model", "dataset": "datasets", "seed": "seeds", "split_seed": "split_seeds",
-    "eval_protocol": "protocol", "kg": "kg", "metrics": "metrics", "topk": "metrics",
-    "label": "label",
-}
-"""Configuration keys that a comparison file says elsewhere, and where."""
 
 
 class ModelKeys:
@@ -57,8 +50,6 @@ class ModelKeys:
 
     def problem(self, key: str, value: Any) -> str | None:
         """What is wrong with a setting, in words; None if nothing is."""
-        if key in RESERVED:
-            return f"'{key}' is no setting of a row; write it under '{RESERVED[key]}'"
         if not self.has(key):
             return f"{self.model} has no setting '{key}'{near_names(key, self._known)}"
         rule = self._rules.get(key)

@@ -13,8 +13,8 @@ from diffkg_recbole.config.plain_yaml import ConfigLoader
 from diffkg_recbole.errors import DataError, UserError
 
 
-class ComparisonError(UserError):
-    """Everything that is wrong with a comparison file.
+class FileProblemsError(UserError):
+    """Everything that is wrong with a file that a user wrote.
 
     Args:
         path: the file.
@@ -40,9 +40,9 @@ class Problems:
         self.found.append((line, message))
 
     def raise_if_any(self) -> None:
-        """Raise a :class:`ComparisonError` if anything was noted."""
+        """Raise a :class:`FileProblemsError` if anything was noted."""
         if self.found:
-            raise ComparisonError(self.path, self.found)
+            raise FileProblemsError(self.path, self.found)
 
 
 class Located:
@@ -98,8 +98,12 @@ def near_names(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(repr(n) for n in near)}?)" if near else ""
 
 
-def read_located(path: Path) -> Located:
+def read_located(path: Path, what: str) -> Located:
     """Root of a YAML file.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
 
     Raises:
         DataError: missing, unreadable, empty or malformed.
@@ -109,7 +113,7 @@ def read_located(path: Path) -> Located:
         root = yaml.compose(text, Loader=ConfigLoader)
         yaml.load(text, Loader=ConfigLoader)  # finds tags that plain data do not have
     except FileNotFoundError:
-        raise DataError(path, "comparison file not found") from None
+        raise DataError(path, f"{what} file not found") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(path, f"cannot be read ({error})", "a UTF-8 text file") from None
     except yaml.YAMLError as error:
@@ -117,5 +121,5 @@ def read_located(path: Path) -> Located:
         raise DataError(path, f"is not valid YAML: {getattr(error, 'problem', None) or error}",
                         line=mark.line + 1 if mark else None) from None
     if not isinstance(root, yaml.MappingNode):
-        raise DataError(path, "is no comparison", "lines of 'key: value'", line=1)
+        raise DataError(path, f"is no {what}", "lines of 'key: value'", line=1)
     return Located(root)
