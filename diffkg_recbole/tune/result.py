@@ -12,7 +12,7 @@ import yaml
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import NON_DETERMINING, code_version, replacing
 from diffkg_recbole.tune.search import Search, word_key
-from diffkg_recbole.tune.space import QUESTION_KEYS
+from diffkg_recbole.tune.space import BUDGET_KEYS, QUESTION_KEYS
 from diffkg_recbole.tune.study import RESULT, Study
 from diffkg_recbole.tune.view import outcomes
 
@@ -58,10 +58,9 @@ def train_command(study: Study, written: Path | None) -> str:
     files = [*search.files, *([str(written)] if written else [])]
     if files:
         words.append(shlex.quote(f"--config_files={' '.join(files)}"))
-    if written is None:
-        given = {word_key(word) for word in search.words}
-        words += [_flag(key, value) for key, value in best_settings(study).items()
-                  if key not in given]
+    given = {word_key(word) for word in search.words}
+    missing = best_settings(study) if written is None else search.settings
+    words += [_flag(key, value) for key, value in missing.items() if key not in given]
     start = f"diffkg-recbole train --model={search.model} --dataset={search.dataset}"
     return " ".join([start, *words])
 
@@ -81,7 +80,10 @@ def tune_command(search: Search) -> str:
 
 
 def settings_file_text(study: Study) -> str:
-    """Text of the file: what was searched, how, and with what result, as comments."""
+    """Text of the file: what was searched, how, and with what result, as comments.
+
+    The budget is a comment: how long a setting was tried is no reason to train it no longer.
+    """
     search, best = study.search, study.ranked[0]
     notes, counts = best.user_attrs[RESULT], search.fingerprint["counts"]
     config = search.configuration
@@ -103,12 +105,9 @@ def settings_file_text(study: Study) -> str:
         f"# date      {today}, diffkg-recbole {code_version()}",
     ]
     body = [_line(p.key, notes["settings"][p.key], f"of {p}") for p in search.space.parameters]
-    fixed = dict(search.settings)
-    for word in search.words:
-        key = word_key(word)
-        if key not in NON_DETERMINING and key not in QUESTION_KEYS:
-            fixed[key] = config[key]
-    body += [_line(key, value, "the same in every trial") for key, value in fixed.items()]
+    elsewhere = NON_DETERMINING | QUESTION_KEYS | BUDGET_KEYS
+    body += [_line(key, config[key], "the same in every trial")
+             for key in map(word_key, search.words) if key not in elsewhere]
     return "\n".join([*head, *body]) + "\n"
 
 
