@@ -102,6 +102,7 @@ def settings_file_text(study: Study) -> str:
         f"#           {counts['users']} users, {counts['items']} items, {counts['train']} training "
         f"and {counts['valid']} validation pairs",
         f"# score     {search.metric} {best.value:.6f} on validation data, epoch {notes['epoch']}",
+        *_score_of_defaults(study),
         f"# date      {today}, diffkg-recbole {code_version()}",
     ]
     body = [_line(p.key, notes["settings"][p.key], f"of {p}") for p in search.space.parameters]
@@ -109,6 +110,15 @@ def settings_file_text(study: Study) -> str:
     body += [_line(key, config[key], "the same in every trial")
              for key in map(word_key, search.words) if key not in elsewhere]
     return "\n".join([*head, *body]) + "\n"
+
+
+def _score_of_defaults(study: Study) -> list[str]:
+    """What the search gained over the model's own values, where those were tried."""
+    search = study.search
+    scores = [notes["score"] for notes in (trial.user_attrs[RESULT] for trial in study.trials)
+              if notes["settings"] == search.defaults and notes["score"] is not None]
+    return [f"# default   {search.metric} {score:.6f} with the model's own values of the keys "
+            "below" for score in scores[:1]]
 
 
 def _line(key: str, value: Any, remark: str) -> str:

@@ -59,6 +59,7 @@ def test_a_search_ends_with_a_setting_that_trains_to_its_score(flags, capsys):
                  "diffkg-recbole tune --model=BPR --dataset=synthetic"):
         assert part in text
     assert "data_path" not in text
+    assert "# default" not in text  # BPR's own embedding size is outside the space
 
     command = shlex.split(out.split("next: ")[1])
     assert command[:2] == ["diffkg-recbole", "train"]
@@ -75,6 +76,15 @@ def test_the_command_without_a_file_trains_the_same(flags, capsys):
     assert main([*shlex.split(out.split("next: ")[1])[1:], "--show_progress=False"]) == 0
     record, = RunStore("runs").records()
     assert record.valid["recall@20"] == pytest.approx(best, abs=5e-7)
+
+
+def test_the_file_says_what_the_models_own_values_reach(flags, capsys):
+    assert tune(flags, "--trials=2", "--embedding_size=8", "--write=best.yaml") == 0
+    first = next(line for line in capsys.readouterr().out.splitlines() if "1/2" in line)
+    assert "learning_rate 0.001" in first
+    line = next(line for line in Path("best.yaml").read_text().splitlines()
+                if line.startswith("# default   recall@20 "))
+    assert f"{float(line.split()[3]):.4f}" == first.split()[2]
 
 
 def test_a_finished_search_trains_nothing_and_can_still_be_written(flags, capsys, monkeypatch):
