@@ -59,6 +59,7 @@ def _row(report: SectionReport, row: Row) -> dict[str, Any]:
         "label": row.label, "model": row.model, "kg": row.kg, "variant": row.variant,
         "kind": row.kind, "seeds": row.seeds, "runs": [run.id for run in row.runs],
         "metrics": {name: _measure(one) for name, one in row.metrics.items()},
+        "valid": {name: _measure(one) for name, one in row.valid.items()},
         "cost": {name: _measure(one) for name, one in row.cost.items()},
         "against_reference": _comparison(comparison) if comparison else None,
     }

@@ -98,6 +98,11 @@ class Row:
         return _measures([run.test for run in self.runs])
 
     @cached_property
+    def valid(self) -> dict[str, Measure]:
+        """Validation metrics that every run of the row has, of its chosen epoch."""
+        return _measures([run.valid for run in self.runs])
+
+    @cached_property
     def cost(self) -> dict[str, Measure]:
         """What the runs cost, by the names of :data:`COSTS`."""
         return _measures([run.get("cost") or {} for run in self.runs])

@@ -90,7 +90,7 @@ def leaderboard(report: SectionReport) -> Leaderboard:
     """The table of a section, best row first."""
     rows = report.section.rows
     parts = [_row_part(report), _metric_part(report), _difference_part(report),
-             _cost_part(rows), _published_part(report)]
+             _validation_part(report), _cost_part(rows), _published_part(report)]
     columns = tuple(column for part_columns, _ in parts for column in part_columns)
     cells = tuple(tuple(cell for _, lines in parts for cell in lines[place])
                   for place in range(len(rows)))
@@ -156,6 +156,18 @@ def _difference_part(report: SectionReport) -> Part:
                 Cell(interval(one.low, one.high), one.low),
                 Cell(p_value(one.p_t), one.p_t), Cell(p_value(one.p_wilcoxon), one.p_wilcoxon)])
     return columns, lines
+
+
+def _validation_part(report: SectionReport) -> Part:
+    """What epochs and settings are chosen by, where that is not the test part itself."""
+    section = report.section
+    known = any(section.metric in row.valid for row in section.rows)
+    if not known or section.test_selected:
+        return [], [[] for _ in section.rows]
+    measures = [row.valid.get(section.metric) for row in section.rows]
+    return [Column(f"Validation {metric_name(section.metric)}", "more",
+                   "of the chosen epochs, mean ± standard deviation over seeds")], [
+        [_EMPTY if one is None else Cell(mean_sd(one), one.mean)] for one in measures]
 
 
 def _cost_part(rows: Sequence[Row]) -> Part:

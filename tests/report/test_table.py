@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffkg_recbole.report import Report
-from diffkg_recbole.report.results import Measure
+from diffkg_recbole.report.results import Measure, Section
 from diffkg_recbole.report.table import leaderboard
 from diffkg_recbole.report.words import (
     cost,
@@ -40,6 +40,20 @@ def test_marks_agree_with_the_comparisons(showcase: Report) -> None:
     assert marks == {**{label: expected[found.direction]
                         for label, found in one.comparisons.items()}, one.reference.label: ""}
     assert "▼" in marks.values()
+
+
+def test_validation_scores_stand_where_they_are_not_the_test(
+    showcase: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = leaderboard(showcase.sections[0])
+    place = [column.title for column in board.columns].index("Validation Recall@20")
+    assert board.columns[place].group == "more"
+    for row, line in zip(board.rows, board.cells):
+        scores = [run.valid["recall@20"] for run in row.runs]
+        assert line[place].value == pytest.approx(sum(scores) / len(scores))
+    monkeypatch.setattr(Section, "test_selected", True)
+    titles = [column.title for column in leaderboard(showcase.sections[0]).columns]
+    assert "Validation Recall@20" not in titles
 
 
 def test_costs_that_nobody_measured_have_no_column(showcase: Report) -> None:
