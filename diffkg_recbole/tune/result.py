@@ -14,7 +14,7 @@ from diffkg_recbole.store import NON_DETERMINING, code_version, replacing
 from diffkg_recbole.tune.search import Search, word_key
 from diffkg_recbole.tune.space import BUDGET_KEYS, QUESTION_KEYS
 from diffkg_recbole.tune.study import RESULT, Study
-from diffkg_recbole.tune.view import outcomes
+from diffkg_recbole.tune.view import ends_reached, outcomes
 
 MARK = "# Written by diffkg-recbole tune; a later search replaces this file."
 
@@ -103,6 +103,7 @@ def settings_file_text(study: Study) -> str:
         f"and {counts['valid']} validation pairs",
         f"# score     {search.metric} {best.value:.6f} on validation data, epoch {notes['epoch']}",
         *_score_of_defaults(study),
+        *(f"# note      {note}" for note in ends_reached(search, best)),
         f"# date      {today}, diffkg-recbole {code_version()}",
     ]
     body = [_line(p.key, notes["settings"][p.key], f"of {p}") for p in search.space.parameters]

@@ -87,6 +87,13 @@ def test_the_file_says_what_the_models_own_values_reach(flags, capsys):
     assert f"{float(line.split()[3]):.4f}" == first.split()[2]
 
 
+def test_what_the_search_warns_of_stands_in_the_file_too(flags, capsys):
+    assert tune(flags, "--trials=2", "--epochs=1", "--write=best.yaml") == 0
+    note = "note: the best epoch is the last of 1; a larger budget may do better"
+    assert note in capsys.readouterr().out
+    assert f"# {note.replace(': ', '      ', 1)}\n" in Path("best.yaml").read_text()
+
+
 def test_a_finished_search_trains_nothing_and_can_still_be_written(flags, capsys, monkeypatch):
     assert tune(flags, "--trials=2") == 0
     before = results(flags)
