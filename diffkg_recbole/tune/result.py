@@ -115,11 +115,13 @@ def settings_file_text(study: Study) -> str:
 
 def _score_of_defaults(study: Study) -> list[str]:
     """What the search gained over the model's own values, where those were tried."""
-    search = study.search
-    scores = [notes["score"] for notes in (trial.user_attrs[RESULT] for trial in study.trials)
-              if notes["settings"] == search.defaults and notes["score"] is not None]
-    return [f"# default   {search.metric} {score:.6f} with the model's own values of the keys "
-            "below" for score in scores[:1]]
+    for trial in study.trials:
+        notes = trial.user_attrs[RESULT]
+        score = notes.get("score")  # a failed trial has none
+        if notes["settings"] == study.search.defaults and score is not None:
+            return [f"# default   {study.search.metric} {score:.6f} with the model's own values of "
+                    "the keys below"]
+    return []
 
 
 def _line(key: str, value: Any, remark: str) -> str:

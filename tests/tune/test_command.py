@@ -87,6 +87,21 @@ def test_the_file_says_what_the_models_own_values_reach(flags, capsys):
     assert f"{float(line.split()[3]):.4f}" == first.split()[2]
 
 
+def test_a_search_is_written_even_if_the_models_own_values_fail(flags, monkeypatch):
+    train = execute.train
+
+    def failing(task, report):
+        if task.settings["learning_rate"] == 0.001:
+            raise MemoryError("no room")
+        return train(task, report)
+
+    monkeypatch.setattr(execute, "train", failing)
+    assert tune(flags, "--trials=2", "--embedding_size=8", "--write=best.yaml") == 1
+    text = Path("best.yaml").read_text()
+    assert "# score     recall@20 " in text
+    assert "# default" not in text
+
+
 def test_what_the_search_warns_of_stands_in_the_file_too(flags, capsys):
     assert tune(flags, "--trials=2", "--epochs=1", "--write=best.yaml") == 0
     note = "note: the best epoch is the last of 1; a larger budget may do better"
