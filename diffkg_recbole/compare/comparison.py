@@ -27,10 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from diffkg_recbole.config.general import KG_CONTROLS, PROTOCOLS
 from diffkg_recbole.config.model_keys import ModelKeys
-from diffkg_recbole.config.yaml_lines import Located, Problems, near_names, read_located
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.config.plain_yaml import ConfigLoader
+from diffkg_recbole.config.yaml_lines import Located, Problems, near_names
+from diffkg_recbole.errors import DataError, UserError
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
 
 DEFAULT_METRICS = ("recall@20", "ndcg@20")
@@ -95,7 +98,7 @@ def read_comparison(path: str | Path) -> Comparison:
         FileProblemsError: all other problems at once, each with its line.
     """
     path = Path(path)
-    root = read_located(path, "comparison")
+    root = _read_root(path)
     problems = Problems(path)
     entries = root.entries(problems)
     _check_keys(entries, _KEYS, "a comparison", problems)
@@ -111,6 +114,29 @@ def read_comparison(path: str | Path) -> Comparison:
     _check_shared_settings(comparison, entries.get("settings"), problems)
     problems.raise_if_any()
     return comparison
+
+
+def _read_root(path: Path) -> Located:
+    """Root of the file.
+
+    Raises:
+        DataError: missing, unreadable, empty or malformed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=ConfigLoader)
+        yaml.load(text, Loader=ConfigLoader)  # finds tags that plain data do not have
+    except FileNotFoundError:
+        raise DataError(path, "comparison file not found") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"cannot be read ({error})", "a UTF-8 text file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise DataError(path, f"is not valid YAML: {getattr(error, 'problem', None) or error}",
+                        line=mark.line + 1 if mark else None) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise DataError(path, "is no comparison", "lines of 'key: value'", line=1)
+    return Located(root)
 
 
 def _check_keys(

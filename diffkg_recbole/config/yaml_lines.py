@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from diffkg_recbole.config.plain_yaml import ConfigLoader
-from diffkg_recbole.errors import DataError, UserError
+from diffkg_recbole.errors import UserError
 
 
 class FileProblemsError(UserError):
@@ -96,30 +96,3 @@ def near_names(name: str, known: Iterable[str]) -> str:
     """`` (did you mean ...?)`` for a misspelt name, else nothing."""
     near = difflib.get_close_matches(name, list(known), n=3)
     return f" (did you mean {' or '.join(repr(n) for n in near)}?)" if near else ""
-
-
-def read_located(path: Path, what: str) -> Located:
-    """Root of a YAML file.
-
-    Args:
-        path: the file.
-        what: what it should be, for messages.
-
-    Raises:
-        DataError: missing, unreadable, empty or malformed.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=ConfigLoader)
-        yaml.load(text, Loader=ConfigLoader)  # finds tags that plain data do not have
-    except FileNotFoundError:
-        raise DataError(path, f"{what} file not found") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})", "a UTF-8 text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise DataError(path, f"is not valid YAML: {getattr(error, 'problem', None) or error}",
-                        line=mark.line + 1 if mark else None) from None
-    if not isinstance(root, yaml.MappingNode):
-        raise DataError(path, f"is no {what}", "lines of 'key: value'", line=1)
-    return Located(root)

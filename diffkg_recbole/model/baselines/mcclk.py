@@ -107,13 +107,14 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
         self.forget()
 
     def _read(self, items: Tensor) -> None:
-        self.gcn.read_rows = torch.unique(items) if self.item_agg_layer == 1 else None
+        """Note the items, distinct and ascending, whose neighbours will be read."""
+        self.gcn.read_rows = items if self.item_agg_layer == 1 else None
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """RecBole's loss of a batch, []."""
         items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]])
-        self._read(items)
         self._items, self._users = Occurrences.of(items), Occurrences.of(interaction[self.USER_ID])
+        self._read(self._items.node)
         return super().calculate_loss(interaction)
 
     def local_level_loss(self, A_embedding: Tensor, B_embedding: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
 
     def predict(self, interaction: Any) -> Tensor:
         """Scores of the pairs of a batch, [n]."""
-        self._read(interaction[self.ITEM_ID])
+        self._read(torch.unique(interaction[self.ITEM_ID]))
         return super().predict(interaction)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:

@@ -19,10 +19,12 @@ class Occurrences:
     """The distinct nodes of a batch.
 
     Attributes:
-        row: a row of the batch that holds the node, one for each of the n nodes, [n] int64.
+        node: the n node numbers, ascending, [n] int64.
+        row: a row of the batch that holds the node, one for each node, [n] int64.
         count: how often the node occurs, [n] float32.
     """
 
+    node: Tensor
     row: Tensor
     count: Tensor
 
@@ -32,7 +34,7 @@ class Occurrences:
         distinct, place, count = torch.unique(nodes, return_inverse=True, return_counts=True)
         row = torch.empty_like(distinct).scatter_(
             0, place, torch.arange(len(nodes), device=nodes.device))
-        return cls(row, count.float())
+        return cls(distinct, row, count.float())
 
     def mean(self, losses: Tensor) -> Tensor:
         """Mean over the batch of the losses of its nodes, [n] to []."""
