@@ -13,11 +13,16 @@ from diffkg_recbole.model.graph import KnowledgeGraph
 from diffkg_recbole.model.kgcl.draws import KGCLDraws
 from diffkg_recbole.model.kgcl.edge_dropout import InteractionDropout
 from diffkg_recbole.model.kgcl.network import KGCLNetwork
-from diffkg_recbole.model.kgcl.settings import KGCLSettings
-from diffkg_recbole.model.propagation import BipartiteGraph
-
-N_USERS, N_ITEMS, N_ENTITIES, N_RELATIONS, SIZE = 6, 8, 14, 3, 5
-UNREACHED = 7  # item without a triple
+from tests.model.kgcl_networks import (
+    BATCH,
+    N_ENTITIES,
+    N_ITEMS,
+    N_RELATIONS,
+    N_USERS,
+    SIZE,
+    UNREACHED,
+    make_network,
+)
 
 
 class RecordedDraws(KGCLDraws):
@@ -39,33 +44,6 @@ def _recorded(name: str) -> Callable:
 
 for _name in ("kg_subset", "interaction_uniform", "kg_keep", "interaction_keep", "keep_mask"):
     setattr(RecordedDraws, _name, _recorded(_name))
-
-
-def make_triples() -> np.ndarray:
-    generator = np.random.default_rng(11)
-    heads = generator.integers(0, UNREACHED, 30)
-    relations = generator.integers(0, N_RELATIONS, 30)
-    tails = generator.integers(UNREACHED + 1, N_ENTITIES, 30)
-    return np.stack([heads, relations, tails], axis=1)
-
-
-def make_network(draws: KGCLDraws | None = None, **settings) -> KGCLNetwork:
-    torch.manual_seed(7)
-    graph = KnowledgeGraph.from_triples(make_triples(), N_ENTITIES, N_RELATIONS)
-    users = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5])
-    items = torch.tensor([0, 1, 7, 1, 2, 3, 0, 4, 7, 6, 1, 3, 0])
-    interactions = BipartiteGraph(users, items, N_USERS, N_ITEMS)
-    chosen = KGCLSettings(**{"embedding_size": SIZE, **settings})
-    network = KGCLNetwork(
-        graph, interactions, chosen, draws or KGCLDraws(3), dtype=torch.float64
-    )
-    with torch.no_grad():
-        network.attention.bias.normal_(0, 0.5)  # a bias of zero would hide that it is used
-        network.relation_embedding.mul_(2)
-    return network
-
-
-BATCH = tuple(torch.tensor(ids) for ids in ([0, 1, 3, 0], [7, 2, 4, 0], [5, 6, 2, 3]))
 
 
 # ---- the plain forms --------------------------------------------------------------------------
@@ -373,93 +351,6 @@ class _Total(torch.nn.Module):
 
     def forward(self, triples):
         return sum(self.network.recommender_losses(*BATCH)) + self.network.translation_loss(triples)
-
-
-# ---- what must not matter ---------------------------------------------------------------------
-
-
-class ReorderedDraws(KGCLDraws):
-    """Draws of another instance, handed to the same edges, pairs and entities under new ids."""
-
-    def __init__(self, source: KGCLDraws, edges, pairs, entities) -> None:
-        super().__init__(0)
-        self.source, self.edges, self.pairs, self.entities = source, edges, pairs, entities
-
-    def kg_subset(self, n_edges, n_kept):
-        keep = torch.zeros(n_edges, dtype=torch.bool)
-        keep[self.source.kg_subset(n_edges, n_kept)] = True
-        return keep[self.edges].nonzero().squeeze(1)
-
-    def interaction_uniform(self, n_interactions):
-        return self.source.interaction_uniform(n_interactions)[self.pairs]
-
-    def kg_keep(self, n_edges, keep):
-        return self.source.kg_keep(n_edges, keep)[self.edges]
-
-    def interaction_keep(self, n_interactions, keep):
-        return self.source.interaction_keep(n_interactions, keep)[self.pairs]
-
-    def keep_mask(self, n_rows, n_columns, keep):
-        return self.source.keep_mask(n_rows, n_columns, keep)[self.entities]
-
-
-def old_position(old_first, old_second, new_first, new_second) -> torch.Tensor:
-    """For each new pair, the position of the same pair in the old order."""
-    place = {pair: i for i, pair in enumerate(zip(old_first.tolist(), old_second.tolist()))}
-    return torch.tensor([place[p] for p in zip(new_first.tolist(), new_second.tolist())])
-
-
-def permuted_twin(network: KGCLNetwork) -> tuple[KGCLNetwork, tuple[torch.Tensor, ...]]:
-    """The same model under other user, item, entity and relation ids, and the same draws."""
-    generator = torch.Generator().manual_seed(8)
-    user = torch.randperm(N_USERS, generator=generator)  # new id of each old one
-    item = torch.randperm(N_ITEMS, generator=generator)
-    other = N_ITEMS + torch.randperm(N_ENTITIES - N_ITEMS, generator=generator)
-    entity, relation = torch.cat([item, other]), torch.randperm(6, generator=generator)
-    old = network.graph
-    graph = KnowledgeGraph.from_edges(
-        entity[old.head], entity[old.tail], relation[old.relation], N_ENTITIES, 2 * N_RELATIONS
-    )
-    pairs = network.interactions
-    interactions = BipartiteGraph(user[pairs.user], item[pairs.item], N_USERS, N_ITEMS)
-    user_back, item_back, entity_back = user.argsort(), item.argsort(), entity.argsort()
-    draws = ReorderedDraws(
-        KGCLDraws(3),
-        old_position(old.head, old.tail, entity_back[graph.head], entity_back[graph.tail]),
-        old_position(
-            pairs.user, pairs.item, user_back[interactions.user], item_back[interactions.item]
-        ),
-        entity_back,
-    )
-    twin = KGCLNetwork(graph, interactions, network.settings, draws, dtype=torch.float64)
-    nodes = torch.cat([user_back, N_USERS + entity_back])
-    with torch.no_grad():
-        twin.node_embedding.copy_(network.node_embedding[nodes])
-        twin.relation_embedding.copy_(network.relation_embedding[relation.argsort()])
-        twin.attention.load_state_dict(network.attention.state_dict())
-    return twin, (user[BATCH[0]], item[BATCH[1]], item[BATCH[2]])
-
-
-def test_permuting_ids_changes_no_loss_and_no_score():
-    network = make_network(KGCLDraws(3)).train()
-    twin, batch = permuted_twin(network)
-    network.refresh_views()
-    twin.train().refresh_views()
-    for ours, theirs in zip(network.recommender_losses(*BATCH), twin.recommender_losses(*batch)):
-        assert theirs.item() == pytest.approx(ours.item(), rel=1e-11)
-    users, items = network.eval()()
-    twin_users, twin_items = twin.eval()()
-    ours = (users[BATCH[0]] * items[BATCH[1]]).sum(1)
-    theirs = (twin_users[batch[0]] * twin_items[batch[1]]).sum(1)
-    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=0)
-
-
-def test_users_and_entities_share_one_xavier_bound():
-    network = make_network()
-    bound = math.sqrt(6 / (N_USERS + N_ENTITIES + SIZE))
-    assert network.node_embedding.shape == (N_USERS + N_ENTITIES, SIZE)
-    assert 0.9 * bound < network.node_embedding.abs().max() <= bound
-    assert network.attention.bias is not None
 
 
 # ---- training ---------------------------------------------------------------------------------
