@@ -20,6 +20,7 @@ from benchmarks.growth import exponents, growth, plot
 from benchmarks.large import large_epoch
 from benchmarks.phases import DENSE_PHASES, PHASES, Bench
 from benchmarks.problems import SIZES, Problem, Sizes, generate, is_real, load, write_atomic_files
+from diffkg_recbole.files import replacing
 from diffkg_recbole.model.diffkg import DiffKGSettings
 
 GROUPS = ("phases", "pipeline", "epochs", "baselines", "growth", "large")
@@ -208,9 +209,8 @@ class Runner:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _tell(text: str) -> None:

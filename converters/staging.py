@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 from diffkg_recbole.errors import DataError
+from diffkg_recbole.files import replacing
 
 
 def check_target(
@@ -76,16 +77,5 @@ def _take_place(content: Path, target: Path, aside: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file in one move: a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask
-        temporary.chmod(mode)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from diffkg_recbole import __version__
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.text import near_names
 
 COMMANDS = {
     "train": "train and evaluate one model",
@@ -56,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = near_names(name, COMMANDS)
         print(f"error: there is no command '{name}'{hint}\n\n{usage()}", file=sys.stderr)
         return 2
     module = importlib.import_module(f"diffkg_recbole.cli.{name}")

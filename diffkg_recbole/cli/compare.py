@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from diffkg_recbole.cli.shared import at_least_one, termination_interrupts
+from diffkg_recbole.cli.shared import at_least_one
+from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
 
 if TYPE_CHECKING:

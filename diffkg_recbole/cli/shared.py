@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 
 def at_least_one(text: str) -> int:
@@ -15,17 +11,3 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least 1")
     return number
-
-
-@contextmanager
-def termination_interrupts() -> Iterator[None]:
-    """A termination, as clusters send it, ends like Ctrl-C: the same command can go on later."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffkg_recbole.cli.shared import at_least_one, termination_interrupts
+from diffkg_recbole.cli.shared import at_least_one
 from diffkg_recbole.console import wide_console
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.store import DEFAULT_STORE
 
 if TYPE_CHECKING:

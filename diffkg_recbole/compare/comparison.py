@@ -32,9 +32,10 @@ import yaml
 from diffkg_recbole.config.general import KG_CONTROLS, PROTOCOLS
 from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import ConfigLoader
-from diffkg_recbole.config.yaml_lines import Located, Problems, near_names
+from diffkg_recbole.config.yaml_lines import Located, Problems
 from diffkg_recbole.errors import DataError, UserError
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
+from diffkg_recbole.text import near_names
 
 DEFAULT_METRICS = ("recall@20", "ndcg@20")
 DEFAULT_SEEDS = (2020,)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diffkg_recbole.store import CorruptRunError, RunRecord, canonical_json, determining
+from diffkg_recbole.plain import canonical_json
+from diffkg_recbole.store import CorruptRunError, RunRecord, determining
 
 if TYPE_CHECKING:
     from diffkg_recbole.compare.plan import PlannedRun

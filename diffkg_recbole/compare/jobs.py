@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from diffkg_recbole.compare.plan import PlannedRun
+from diffkg_recbole.processes import THREAD_VARIABLES, available_cores
 
 STOP_SECONDS = 30.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Job(Protocol):
@@ -61,7 +61,7 @@ class LocalLauncher:
         if self.gpus > 1:
             flags.append(f"--gpu_id={slot % self.gpus}")
         environment = dict(os.environ, PYTHONUNBUFFERED="1", COLUMNS="120")
-        for name in _THREAD_VARIABLES:
+        for name in THREAD_VARIABLES:
             environment[name] = str(self.threads)
         log = log_path(self.store, run)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -120,13 +120,6 @@ def close_quietly(pipe: IO[bytes]) -> None:
     """Close a pipe whose other end may be gone."""
     with contextlib.suppress(OSError):
         pipe.close()
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def log_path(store: Path, run: PlannedRun) -> Path:

@@ -17,16 +17,17 @@ from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.yaml_lines import Problems
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.recording import run_label
 from diffkg_recbole.store import (
     CorruptRunError,
     RunRecord,
     RunStore,
-    canonical_json,
     code_version,
     data_files,
     determining,
 )
+from diffkg_recbole.text import flag_text
 
 STATES = ("finished", "interrupted", "failed", "running", "new")
 
@@ -67,7 +68,7 @@ class PlannedRun:
     def flags(self) -> list[str]:
         """Flags that make ``diffkg-recbole train`` do this run."""
         values = {"model": self.model, "dataset": self.dataset, **self.settings}
-        return [f"--{key}={_flag_text(value)}" for key, value in values.items()]
+        return [f"--{key}={flag_text(value)}" for key, value in values.items()]
 
     def is_recorded_in(self, record: RunRecord, same_files: bool = True) -> bool:
         """Whether a run folder holds this run: same configuration, same code, same files.
@@ -233,13 +234,6 @@ def _look_up(plan: Plan) -> None:
         values = {**vars(run), "record": found[-1] if found else None}
         values["seconds"] = estimate(run, past)
         plan.runs[place] = PlannedRun(**values)
-
-
-def _flag_text(value: Any) -> str:
-    """A value as ``--key=value`` holds it: what the command line reads back as the same."""
-    if value is None:
-        return "null"
-    return value if isinstance(value, str) else repr(value)
 
 
 @contextmanager

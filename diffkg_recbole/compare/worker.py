@@ -5,30 +5,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 
-GRACE_SECONDS = 20.0
-
-
-def watch_parent() -> None:
-    """Interrupt this process when its standard input ends, that is, when its parent is gone.
-
-    A parent that is killed can tell its children nothing, but the system closes its pipes.
-    An interrupt is heeded even where a shell that runs in the background handed it down ignored.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def wait() -> None:
-        while os.read(0, 4096):  # not through sys.stdin, whose lock would outlive the program
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(GRACE_SECONDS)
-        os._exit(130)  # the run stands as it was when its last epoch ended
-
-    threading.Thread(target=wait, daemon=True).start()
+from diffkg_recbole.processes import watch_parent
 
 
 def main(argv: list[str]) -> int:

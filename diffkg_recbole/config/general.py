@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diffkg_recbole.config.settings import Settings, boolean, choice, integer, number
+from diffkg_recbole.settings import Settings, boolean, choice, integer, number
 
 PROTOCOLS = ("clean", "authors", "recbole")
 KG_CONTROLS = ("original", "none", "random")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -15,6 +14,7 @@ from recbole.utils import argument_list
 
 from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.errors import ConfigurationError
+from diffkg_recbole.text import near_names
 
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
@@ -60,9 +60,6 @@ def refuse_unknown(
     """Raise for the first given key that is not known, with the near ones."""
     for key, value in given.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=3)
-            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+            expected = "a key that RecBole, this model or the plugin reads"
             raise ConfigurationError(
-                key, value, f"a key that RecBole, this model or the plugin reads{hint}",
-                sources.get(key),
-            )
+                key, value, expected + near_names(key, known), sources.get(key))

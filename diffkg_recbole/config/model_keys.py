@@ -11,9 +11,9 @@ from diffkg_recbole.config.config import PROPERTIES
 from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import RECBOLE_PROPERTIES, known_keys
 from diffkg_recbole.config.plain_yaml import read_yaml
-from diffkg_recbole.config.settings import Rule
-from diffkg_recbole.config.yaml_lines import near_names
 from diffkg_recbole.model import get_model
+from diffkg_recbole.settings import Rule
+from diffkg_recbole.text import near_names
 
 
 class ModelKeys:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +88,3 @@ class Located:
                 problems.add(line, f"key '{key}' stands twice")
             entries[key] = Located(value_node, line)
         return entries
-
-
-def near_names(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean ...?)`` for a misspelt name, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=3)
-    return f" (did you mean {' or '.join(repr(n) for n in near)}?)" if near else ""

@@ -13,8 +13,8 @@ from diffkg_recbole.report.group_metrics import Groups, group_metrics
 from diffkg_recbole.report.published import Published, published_for
 from diffkg_recbole.report.results import Row, Section, reason, sections
 from diffkg_recbole.report.verdict import Answer, questions, verdict
-from diffkg_recbole.report.words import one_line
 from diffkg_recbole.store import CorruptRunError, RunRecord
+from diffkg_recbole.text import one_line
 
 PROTOCOLS = {
     "clean": {

@@ -7,12 +7,12 @@ import io
 import json
 from typing import Any
 
+from diffkg_recbole.plain import plain
 from diffkg_recbole.report.analysis import Report, SectionReport
 from diffkg_recbole.report.comparisons import Comparison
 from diffkg_recbole.report.published import METRICS as PUBLISHED_METRICS
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.results import COSTS, Measure, Row
-from diffkg_recbole.store import plain
 
 JSON_FORMAT = 1
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

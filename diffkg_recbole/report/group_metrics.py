@@ -17,8 +17,8 @@ from diffkg_recbole.groups import (
     user_groups,
 )
 from diffkg_recbole.report.results import Section, reason
-from diffkg_recbole.report.words import metric_name
 from diffkg_recbole.store import RunRecord
+from diffkg_recbole.text import metric_name
 
 
 @dataclass(frozen=True)

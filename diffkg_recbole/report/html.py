@@ -44,14 +44,8 @@ from diffkg_recbole.report.charts.base import KINDS
 from diffkg_recbole.report.comparisons import LEVEL
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.table import MARKS, Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import (
-    DIRECTION_WORDS,
-    flattened,
-    interval,
-    metric_name,
-    p_value,
-    signed,
-)
+from diffkg_recbole.report.words import DIRECTION_WORDS, flattened, interval, p_value, signed
+from diffkg_recbole.text import metric_name
 
 _GROUPS = "Who and what is served well"
 _MARK_CLASSES = {mark: direction for direction, mark in MARKS.items() if mark}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffkg_recbole.report.analysis import Report, SectionReport
 from diffkg_recbole.report.table import Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import one_line
+from diffkg_recbole.text import one_line
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",

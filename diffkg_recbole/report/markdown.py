@@ -11,14 +11,8 @@ import yaml
 from diffkg_recbole.report.analysis import PROTOCOLS, Report, SectionReport
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import (
-    DIRECTION_WORDS,
-    flattened,
-    interval,
-    one_line,
-    p_value,
-    signed,
-)
+from diffkg_recbole.report.words import DIRECTION_WORDS, flattened, interval, p_value, signed
+from diffkg_recbole.text import one_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 

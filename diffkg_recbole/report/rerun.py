@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.report.results import Section
-from diffkg_recbole.report.words import one_line
-from diffkg_recbole.store import canonical_json, determining
+from diffkg_recbole.store import determining
+from diffkg_recbole.text import one_line
 
 
 @dataclass(frozen=True)

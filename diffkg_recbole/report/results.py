@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from diffkg_recbole.report.words import one_line
-from diffkg_recbole.store import CorruptRunError, RunRecord, canonical_json, determining
+from diffkg_recbole.plain import canonical_json
+from diffkg_recbole.store import CorruptRunError, RunRecord, determining
+from diffkg_recbole.text import one_line
 
 KNOWLEDGE_MODELS = frozenset({
     "CFKG", "CKE", "DiffKG", "KGAT", "KGCL", "KGCN", "KGIN", "KGNNLS", "KTUP", "MCCLK", "MKR",

@@ -8,16 +8,8 @@ from dataclasses import dataclass
 from diffkg_recbole.report.analysis import SectionReport
 from diffkg_recbole.report.published import METRICS as PUBLISHED_METRICS
 from diffkg_recbole.report.results import COSTS, Measure, Row
-from diffkg_recbole.report.words import (
-    COST_NAMES,
-    cost,
-    interval,
-    mean_sd,
-    metric_name,
-    p_value,
-    places,
-    signed,
-)
+from diffkg_recbole.report.words import COST_NAMES, cost, interval, mean_sd, p_value, places, signed
+from diffkg_recbole.text import metric_name
 
 SHOWN_METRICS = 2
 """Metrics in the main part of the table; the others are in a group of their own."""

@@ -9,7 +9,7 @@ from rich.text import Text
 from diffkg_recbole.console import wide_console
 from diffkg_recbole.report.analysis import Report, SectionReport
 from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import one_line
+from diffkg_recbole.text import one_line
 
 _PLACE_STYLE = {1: "bold", 2: "underline"}
 _MARK_STYLE = {"▲": "green", "▼": "red", "?": "yellow"}

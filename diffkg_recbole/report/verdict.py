@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from diffkg_recbole.report.comparisons import Comparison
 from diffkg_recbole.report.results import Row, Section
-from diffkg_recbole.report.words import DIRECTION_WORDS, interval, metric_name, one_line, signed
+from diffkg_recbole.report.words import DIRECTION_WORDS, interval, signed
+from diffkg_recbole.text import metric_name, one_line
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from diffkg_recbole.text import one_line
 
 if TYPE_CHECKING:
     from diffkg_recbole.report.results import Measure, Row
@@ -25,23 +26,6 @@ DIRECTION_WORDS = {
     "unclear": "the two tests disagree",
 }
 """What a comparison found, by its ``direction``."""
-
-_METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
-                 "precision": "Precision"}
-
-
-def one_line(value: object) -> str:
-    """Any text on one line without control characters, which could steer a terminal."""
-    visible = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter
-                      for letter in str(value))
-    return " ".join(visible.split())
-
-
-def metric_name(metric: str) -> str:
-    """``recall@20`` as people write it: ``Recall@20``."""
-    name, _, cutoff = metric.partition("@")
-    name = _METRIC_NAMES.get(name.lower(), name)
-    return f"{name}@{cutoff}" if cutoff else name
 
 
 def mean_sd(measure: Measure | None, digits: int = METRIC_DIGITS) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.files import replacing
 from diffkg_recbole.report.analysis import Report
 from diffkg_recbole.report.data_files import render_csv, render_json
 from diffkg_recbole.report.html import render_html
 from diffkg_recbole.report.latex import render_latex
 from diffkg_recbole.report.markdown import render_markdown
-from diffkg_recbole.store import replacing
 
 FORMATS = {
     "html": ("report.html", render_html),

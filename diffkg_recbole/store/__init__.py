@@ -2,12 +2,9 @@
 
 from diffkg_recbole.store.data_files import data_files, graph_hash
 from diffkg_recbole.store.environment import code_state, code_version, environment
-from diffkg_recbole.store.files import replacing, write_json, write_yaml
 from diffkg_recbole.store.identity import (
     NON_DETERMINING,
-    canonical_json,
     determining,
-    plain,
     run_id,
 )
 from diffkg_recbole.store.record import CorruptRunError, RunRecord
@@ -23,7 +20,6 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "Scan",
-    "canonical_json",
     "code_state",
     "code_version",
     "data_files",
@@ -31,9 +27,5 @@ __all__ = [
     "environment",
     "folder_name",
     "graph_hash",
-    "plain",
-    "replacing",
     "run_id",
-    "write_json",
-    "write_yaml",
 ]

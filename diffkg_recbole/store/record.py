@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import tables
-from diffkg_recbole.store.files import read_lines
+from diffkg_recbole.store.epoch_log import read_lines
 from diffkg_recbole.store.run import FORMAT, SUMMARY_KEYS, lock_path
 
 STATUSES = ("running", "interrupted", "finished", "failed")

@@ -18,16 +18,10 @@ import pandas as pd
 from filelock import BaseFileLock, FileLock, Timeout
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.files import remove_parts, replacing, write_json, write_yaml
+from diffkg_recbole.plain import plain
 from diffkg_recbole.store import tables
-from diffkg_recbole.store.files import (
-    EpochLog,
-    read_lines,
-    remove_parts,
-    replacing,
-    write_json,
-    write_yaml,
-)
-from diffkg_recbole.store.identity import plain
+from diffkg_recbole.store.epoch_log import EpochLog, read_lines
 
 FORMAT = 1
 SUMMARY_KEYS = ("epoch", "epochs_run", "valid", "test", "cost")

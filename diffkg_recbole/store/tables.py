@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diffkg_recbole.store.files import replacing
+from diffkg_recbole.files import replacing
 
 PAIRS = pa.schema([
     ("user", pa.string()),

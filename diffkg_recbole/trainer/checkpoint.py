@@ -6,7 +6,6 @@ These load with ``weights_only=True``, here and in RecBole's own ``evaluate``.
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 from collections import OrderedDict
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from diffkg_recbole.errors import DataError
+from diffkg_recbole.files import replacing
 
 
 def plain_data(value: Any) -> Any:
@@ -46,19 +46,13 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """Write plain data beside ``path``, then rename: a killed write leaves the old file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             torch.save(plain_data(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # torch's writer hides it
             raise KeyboardInterrupt from None
         raise
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

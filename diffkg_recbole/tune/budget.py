@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffkg_recbole.config.plain_yaml import read_yaml
-from diffkg_recbole.config.settings import Settings, integer
-from diffkg_recbole.config.yaml_lines import Problems, near_names
+from diffkg_recbole.config.yaml_lines import Problems
+from diffkg_recbole.settings import Settings, integer
+from diffkg_recbole.text import near_names
 
 
 @dataclass(frozen=True)

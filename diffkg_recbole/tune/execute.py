@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
-from diffkg_recbole.compare.jobs import STOP_SECONDS, available_cores
+from diffkg_recbole.compare.jobs import STOP_SECONDS
+from diffkg_recbole.processes import available_cores
 from diffkg_recbole.tune.study import Drawn, Study
 from diffkg_recbole.tune.trial import DataChangedError, Task, train
 

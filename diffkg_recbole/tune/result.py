@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.store import NON_DETERMINING, code_version, replacing
+from diffkg_recbole.files import replacing
+from diffkg_recbole.store import NON_DETERMINING, code_version
+from diffkg_recbole.text import flag_text
 from diffkg_recbole.tune.search import Search, word_key
 from diffkg_recbole.tune.space import BUDGET_KEYS, QUESTION_KEYS
 from diffkg_recbole.tune.study import RESULT, Study
@@ -47,8 +49,7 @@ def best_settings(study: Study) -> dict[str, Any]:
 
 
 def _flag(key: str, value: Any) -> str:
-    text = "null" if value is None else value if isinstance(value, str) else repr(value)
-    return shlex.quote(f"--{key}={text}")
+    return shlex.quote(f"--{key}={flag_text(value)}")
 
 
 def train_command(study: Study, written: Path | None) -> str:

@@ -30,8 +30,10 @@ from optuna.distributions import (
 
 from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import ConfigLoader, read_yaml
-from diffkg_recbole.config.yaml_lines import Located, Problems, near_names
-from diffkg_recbole.store import NON_DETERMINING, canonical_json
+from diffkg_recbole.config.yaml_lines import Located, Problems
+from diffkg_recbole.plain import canonical_json
+from diffkg_recbole.store import NON_DETERMINING
+from diffkg_recbole.text import near_names
 
 KINDS = ("choice", "uniform", "log", "int", "log_int")
 BUDGET_KEYS = frozenset({"epochs", "stopping_step", "eval_step"})

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from diffkg_recbole.compare.jobs import LocalJob, LocalLauncher, available_cores, last_words
+from diffkg_recbole.compare.jobs import LocalJob, LocalLauncher, last_words
 from diffkg_recbole.compare.worker import main as worker_main
+from diffkg_recbole.processes import available_cores
 from tests.compare.planned import plan_of
 
 ONE = "datasets: tiny\nsettings: {epochs: 2}\nmodels: BPR\n"

@@ -41,7 +41,7 @@ def test_precedence(tmp_path):
     ("kg_in_training: maybe", ["'maybe'", "one of denoised, released"]),
     ("eval_protocol: best", ["'best'", "one of clean, authors, recbole"]),
     ("learning_rate: 0", ["'learning_rate'", "(0, inf)"]),
-    ("keep_rte: 0.5", ["'keep_rte'", "did you mean keep_rate", "c.yaml, line 2"]),
+    ("keep_rte: 0.5", ["'keep_rte'", "did you mean 'keep_rate'", "c.yaml, line 2"]),
     ("denoiser_hidden_sizes: []", ["'denoiser_hidden_sizes'", "a list of integers"]),
     ("valid_metric: Recall@7", ["'valid_metric'", "'Recall@7'", "in topk [10, 20]"]),
 ])

@@ -7,16 +7,8 @@ import pytest
 from diffkg_recbole.report import Report
 from diffkg_recbole.report.results import Measure, Section
 from diffkg_recbole.report.table import leaderboard
-from diffkg_recbole.report.words import (
-    cost,
-    flattened,
-    interval,
-    mean_sd,
-    metric_name,
-    one_line,
-    p_value,
-    signed,
-)
+from diffkg_recbole.report.words import cost, flattened, interval, mean_sd, p_value, signed
+from diffkg_recbole.text import metric_name, one_line
 
 
 def test_best_and_second_of_every_metric(showcase: Report) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import diffkg_recbole
-from diffkg_recbole.store import code_state, environment, plain
+from diffkg_recbole.plain import plain
+from diffkg_recbole.store import code_state, environment
 
 
 def test_environment_is_plain_and_names_what_it_ran_on():

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from diffkg_recbole.store import replacing, write_json, write_yaml
-from diffkg_recbole.store.files import EpochLog, read_lines
+from diffkg_recbole.files import replacing, write_json, write_yaml
+from diffkg_recbole.store.epoch_log import EpochLog, read_lines
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -42,7 +42,7 @@ def test_json_and_yaml_hold_plain_values(tmp_path):
 
 _REWRITE_FOREVER = """
 import sys
-from diffkg_recbole.store import write_json
+from diffkg_recbole.files import write_json
 n = 0
 while True:
     write_json(sys.argv[1], {"n": n, "filling": "x" * 200_000})

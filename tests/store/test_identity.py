@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffkg_recbole.store import canonical_json, determining, plain, run_id
+from diffkg_recbole.plain import canonical_json, plain
+from diffkg_recbole.store import determining, run_id
 
 
 class Colour(Enum):

@@ -170,7 +170,7 @@ def test_a_random_split_works_without_benchmark_files(values):
     (["--dataset=absent"], "dataset folder"),
     (["--keep_rate=2"], "'keep_rate'"),
     (["--config_files=absent.yaml"], "absent.yaml: configuration file not found"),
-    (["--keep_rte=0.1"], "did you mean keep_rate"),
+    (["--keep_rte=0.1"], "did you mean 'keep_rate'"),
 ])
 def test_user_errors_are_one_line_and_status_2(values, capsys, words, message):
     assert main(["train", *words]) == 2

@@ -128,7 +128,7 @@ def test_a_trial_on_other_data_stops_the_search(words):
 @pytest.mark.parametrize(("word", "message"), [
     ("--eval_protocol=authors", "chooses on the test part"),
     ("--eval_step=0", "needs validation scores"),
-    ("--learning_rat=1", "did you mean learning_rate"),
+    ("--learning_rat=1", "did you mean 'learning_rate'"),
     ("--epochs=-1", "'epochs'"),
 ])
 def test_a_search_that_cannot_choose_fairly_is_refused(words, word, message):

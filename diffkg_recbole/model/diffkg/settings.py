@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diffkg_recbole.config.settings import (
+from diffkg_recbole.settings import (
     Settings,
     boolean,
     choice,

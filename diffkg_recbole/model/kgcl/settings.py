@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diffkg_recbole.config.settings import Settings, integer, number
+from diffkg_recbole.settings import Settings, integer, number
 
 
 @dataclass(frozen=True)

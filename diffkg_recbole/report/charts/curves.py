@@ -15,7 +15,7 @@ from diffkg_recbole.report.charts.base import (
     thinned,
 )
 from diffkg_recbole.report.results import Row, Section
-from diffkg_recbole.report.words import metric_name
+from diffkg_recbole.text import metric_name
 
 Epochs = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
 """Row label -> for each of its runs the recorded epochs."""

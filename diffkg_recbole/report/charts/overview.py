@@ -18,7 +18,8 @@ from diffkg_recbole.report.charts.base import (
 )
 from diffkg_recbole.report.comparisons import Comparison
 from diffkg_recbole.report.results import COSTS, Row, Section
-from diffkg_recbole.report.words import COST_NAMES, DIRECTION_WORDS, interval, metric_name, signed
+from diffkg_recbole.report.words import COST_NAMES, DIRECTION_WORDS, interval, signed
+from diffkg_recbole.text import metric_name
 
 _ROW_HEIGHT = 27
 _DIRECTION_COLORS = {"better": "@better", "worse": "@worse", "unclear": "@quiet", "same": "@quiet"}

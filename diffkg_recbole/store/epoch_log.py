@@ -1,68 +1,15 @@
-"""Files that are either the old ones or the new ones, whatever happens while they are written."""
+"""``epochs.jsonl``: a line an epoch, which a kill cannot tear."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from diffkg_recbole.store.identity import plain
-
-_PART = ".part"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Write a file beside ``path`` and move it there when the block ends without an error.
-
-    Yields the path to write to. The data is on the disk before the name points to it, so a
-    kill or a power cut leaves the old file or the new one, never a piece.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
-    try:
-        yield part
-        _to_disk(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    _to_disk(path.parent)
-
-
-def _to_disk(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    except (PermissionError, IsADirectoryError):
-        return  # Windows opens no folders
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what killed writers left in ``folder``."""
-    for pattern in (f".*{_PART}", ".*.tmp"):  # checkpoints are written as .tmp
-        for leftover in folder.glob(pattern):
-            leftover.unlink(missing_ok=True)
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write plain JSON, indented, atomically."""
-    with replacing(path) as part:
-        text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
-
-
-def write_yaml(path: str | Path, value: Mapping[str, Any]) -> None:
-    """Write plain YAML with sorted keys, atomically."""
-    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        yaml.safe_dump(plain(value), file, sort_keys=True, allow_unicode=True)
+from diffkg_recbole.files import replacing
+from diffkg_recbole.plain import plain
 
 
 class EpochLog:

@@ -1,0 +1,38 @@
+"""Words and names as every message and output writes them."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+_METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
+                 "precision": "Precision"}
+
+
+def one_line(value: object) -> str:
+    """Any text on one line without control characters, which could steer a terminal."""
+    visible = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter
+                      for letter in str(value))
+    return " ".join(visible.split())
+
+
+def metric_name(metric: str) -> str:
+    """``recall@20`` as people write it: ``Recall@20``."""
+    name, _, cutoff = metric.partition("@")
+    name = _METRIC_NAMES.get(name.lower(), name)
+    return f"{name}@{cutoff}" if cutoff else name
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean ...?)`` for a misspelt name, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f" (did you mean {' or '.join(repr(n) for n in near)}?)" if near else ""
+
+
+def flag_text(value: Any) -> str:
+    """A value as ``--key=value`` holds it: what the command line reads back as the same."""
+    if value is None:
+        return "null"
+    return value if isinstance(value, str) else repr(value)
