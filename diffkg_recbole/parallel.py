@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 
-def piece(n_rows: int, rank: int, world: int) -> slice:
-    """Rows of one process of several: pieces differ by one row at most, the first are larger."""
+def process_rows(n_rows: int, rank: int, world: int) -> slice:
+    """Rows of one process of several: they differ by one row at most, the first are larger."""
     size, rest = divmod(n_rows, world)
     begin = rank * size + min(rank, rest)
     return slice(begin, begin + size + (rank < rest))
@@ -37,7 +37,7 @@ class Part:
         """Part of the process ``rank``."""
         if n_rows < world:
             return cls(n_rows, 0, n_rows, world)
-        own = piece(n_rows, rank, world)
+        own = process_rows(n_rows, rank, world)
         return cls(n_rows, own.start, own.stop, world)
 
     @property

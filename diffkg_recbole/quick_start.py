@@ -20,11 +20,11 @@ import torch
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 from torch.multiprocessing.spawn import ProcessException
 
-from diffkg_recbole import recording
+from diffkg_recbole import run_tables
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
-from diffkg_recbole.data.audit import audit
 from diffkg_recbole.data.fingerprint import fingerprint
+from diffkg_recbole.data.parts_audit import audit
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
@@ -172,7 +172,7 @@ def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | 
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
         prints = {**prints, "graph": graph_hash(config["data_path"], config["dataset"])}
     identity = {"configuration": config.plain(), "fingerprint": prints}
-    record = recording.run_record(config, prints, list(sys.argv))
+    record = run_tables.run_record(config, prints, list(sys.argv))
     runs = RunStore(store)
     run = runs.open(identity, record) if resume else runs.open_fresh(identity, record)
     if not run.finished:
@@ -239,11 +239,11 @@ def _finish(
     keep = experiment.config["save_recommendations"] and ranked is not None
     if keep and hasattr(loader, "positives"):
         tables = {
-            "users": recording.user_table(ranked, loader, train, experiment.config),
-            "pairs": recording.pair_table(ranked, loader, train, experiment.dataset),
-            "recommendations": recording.recommendation_table(ranked, loader, train),
+            "users": run_tables.user_table(ranked, loader, train, experiment.config),
+            "pairs": run_tables.pair_table(ranked, loader, train, experiment.dataset),
+            "recommendations": run_tables.recommendation_table(ranked, loader, train),
         }
-    run.finish(recording.summary(trainer, run.epochs(), test_result, seconds), **tables)
+    run.finish(run_tables.summary(trainer, run.epochs(), test_result, seconds), **tables)
 
 
 def _stored_result(run: Run, config: Config) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
 
 if TYPE_CHECKING:
-    from diffkg_recbole.compare.execute import Outcome
     from diffkg_recbole.compare.jobs import Launcher
     from diffkg_recbole.compare.plan import Plan
+    from diffkg_recbole.compare.run_queue import Outcome
 
 _EXAMPLES = """\
 examples:
@@ -53,9 +53,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
     """Returns 0, or 1 if a run failed."""
     arguments = parser(prog).parse_args(list(argv))
-    from diffkg_recbole.compare.comparison import read_comparison
+    from diffkg_recbole.compare.file import read_comparison
     from diffkg_recbole.compare.plan import make_plan
-    from diffkg_recbole.compare.view import left, plan_table
+    from diffkg_recbole.compare.runs_view import left, plan_table
 
     console = Console()
     store = RunStore(arguments.store)
@@ -77,8 +77,8 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
 def _execute(
     plan: Plan, arguments: argparse.Namespace, jobs: int, console: Console
 ) -> list[Outcome]:
-    from diffkg_recbole.compare.execute import execute
-    from diffkg_recbole.compare.view import LiveView, left
+    from diffkg_recbole.compare.run_queue import execute
+    from diffkg_recbole.compare.runs_view import LiveView, left
 
     print(left(plan, jobs))
     launcher = _launcher(arguments, jobs)
@@ -102,7 +102,7 @@ def _launcher(arguments: argparse.Namespace, jobs: int) -> Launcher:
 
 
 def _conclude(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> int:
-    from diffkg_recbole.compare.view import name, result_table
+    from diffkg_recbole.compare.runs_view import name, result_table
 
     done = {id(outcome.run): outcome for outcome in outcomes}
     records = []

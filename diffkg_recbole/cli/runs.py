@@ -13,7 +13,7 @@ from rich.table import Table
 
 from diffkg_recbole.console import wide_console
 from diffkg_recbole.store import DEFAULT_STORE, RunRecord, RunStore
-from diffkg_recbole.store.record import STATUSES
+from diffkg_recbole.store.reading import STATUSES
 
 _MARKS = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
 _EXAMPLES = """\

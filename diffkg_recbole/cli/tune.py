@@ -90,8 +90,8 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole tune") -> int:
 
 
 def _search(study: Study, target: Path | None) -> int:
-    from diffkg_recbole.tune.execute import run_trials
-    from diffkg_recbole.tune.view import SearchView
+    from diffkg_recbole.tune.trial_processes import run_trials
+    from diffkg_recbole.tune.trials_view import SearchView
 
     console = wide_console()
     done = len(study.trials)
@@ -116,7 +116,7 @@ def _introduction(study: Study) -> str:
 def _conclude(study: Study, target: Path | None, console: Console) -> int:
     from diffkg_recbole.tune.result import train_command, write_settings
     from diffkg_recbole.tune.study import RESULT
-    from diffkg_recbole.tune.view import best_table, ends_reached, headline
+    from diffkg_recbole.tune.trials_view import best_table, ends_reached, headline
 
     results = [trial.user_attrs[RESULT] for trial in study.trials]
     failed = [result["error"] for result in results if result["outcome"] == "failed"]

@@ -11,7 +11,7 @@ from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import CorruptRunError, RunRecord, determining
 
 if TYPE_CHECKING:
-    from diffkg_recbole.compare.plan import PlannedRun
+    from diffkg_recbole.compare.planned import PlannedRun
 
 _SEEDS = ("seed", "split_seed")
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import IO, Protocol
 
-from diffkg_recbole.compare.plan import PlannedRun
+from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.processes import THREAD_VARIABLES, available_cores
 
 STOP_SECONDS = 30.0

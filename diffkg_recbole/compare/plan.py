@@ -9,84 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffkg_recbole.compare.comparison import Comparison, Row
 from diffkg_recbole.compare.estimate import estimate, past_runs
+from diffkg_recbole.compare.file import Comparison, FileRow
+from diffkg_recbole.compare.planned import PlannedRun, configuration_key
 from diffkg_recbole.config import Config
 from diffkg_recbole.config.config import PROPERTIES
 from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.yaml_lines import Problems
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.plain import canonical_json
-from diffkg_recbole.recording import run_label
+from diffkg_recbole.run_tables import run_label
 from diffkg_recbole.store import (
-    CorruptRunError,
-    RunRecord,
     RunStore,
-    code_version,
     data_files,
-    determining,
 )
-from diffkg_recbole.text import flag_text
-
-STATES = ("finished", "interrupted", "failed", "running", "new")
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run that a comparison file means.
-
-    Args:
-        label: the row it belongs to.
-        model, dataset, seed, split_seed: what it is.
-        settings: configuration keys that differ from the defaults.
-        key: text that is equal for runs with the same determining configuration.
-        epochs: most epochs that it may take.
-        files: hashes, now, of the dataset's files that the model reads.
-        record: the run in the store, None if there is none.
-        seconds: estimated from finished runs of the same kind, None if there are none.
-    """
-
-    label: str
-    model: str
-    dataset: str
-    seed: int
-    split_seed: int
-    settings: dict[str, Any]
-    key: str
-    epochs: int
-    files: dict[str, str]
-    record: RunRecord | None = None
-    seconds: float | None = None
-
-    @property
-    def state(self) -> str:
-        """One of :data:`STATES`."""
-        return "new" if self.record is None else self.record.status
-
-    @property
-    def flags(self) -> list[str]:
-        """Flags that make ``diffkg-recbole train`` do this run."""
-        values = {"model": self.model, "dataset": self.dataset, **self.settings}
-        return [f"--{key}={flag_text(value)}" for key, value in values.items()]
-
-    def is_recorded_in(self, record: RunRecord, same_files: bool = True) -> bool:
-        """Whether a run folder holds this run: same configuration, same code, same files.
-
-        Args:
-            same_files: False accepts other files, which may still hold the same pairs.
-        """
-        if (record.model, record.dataset, record.seed) != (self.model, self.dataset, self.seed):
-            return False
-        recorded = record.get("data_files")
-        if same_files and recorded is not None and not self.files.items() <= recorded.items():
-            return False
-        if (record.get("code") or {}).get("version", code_version()) != code_version():
-            return False
-        try:
-            return configuration_key(record.config()) == self.key
-        except CorruptRunError:
-            return False
 
 
 @dataclass
@@ -110,11 +46,6 @@ class Plan:
         return max(longest, sum(known) / jobs), len(self.open) - len(known)
 
 
-def configuration_key(configuration: Mapping[str, Any]) -> str:
-    """Text that is equal for equal determining parts of a resolved configuration."""
-    return canonical_json(determining(configuration))
-
-
 def make_plan(comparison: Comparison, store: RunStore) -> Plan:
     """Resolve every row, check it, and look it up in the store.
 
@@ -124,7 +55,7 @@ def make_plan(comparison: Comparison, store: RunStore) -> Plan:
     """
     problems = Problems(comparison.path)
     plan = Plan(comparison, store)
-    resolved: dict[tuple[str, Row], tuple[str, dict, dict]] = {}
+    resolved: dict[tuple[str, FileRow], tuple[str, dict, dict]] = {}
     with _environment_kept():
         for dataset, line in comparison.datasets.items():
             folder = None
@@ -150,7 +81,7 @@ def make_plan(comparison: Comparison, store: RunStore) -> Plan:
     return plan
 
 
-def _settings(comparison: Comparison, row: Row, dataset: str) -> dict[str, Any]:
+def _settings(comparison: Comparison, row: FileRow, dataset: str) -> dict[str, Any]:
     """Configuration of a row on a dataset, seeds left out: file < shared < own."""
     keys = ModelKeys.of(row.model)
     file = comparison.settings_file(row.model, dataset)
@@ -179,7 +110,7 @@ def _metric_settings(metrics: Iterable[str]) -> dict[str, Any]:
     return changed
 
 
-def _check_graph(row: Row, folder: Path, dataset: str, problems: Problems) -> None:
+def _check_graph(row: FileRow, folder: Path, dataset: str, problems: Problems) -> None:
     graph = folder / f"{dataset}.kg"
     if ModelKeys.of(row.model).reads_graph and not graph.is_file():
         problems.add(row.line, f"{row.model} is a knowledge model, but dataset '{dataset}' has no "
@@ -187,7 +118,7 @@ def _check_graph(row: Row, folder: Path, dataset: str, problems: Problems) -> No
 
 
 def _check_rows(
-    comparison: Comparison, resolved: Mapping[tuple[str, Row], tuple], problems: Problems
+    comparison: Comparison, resolved: Mapping[tuple[str, FileRow], tuple], problems: Problems
 ) -> None:
     for dataset in comparison.datasets:
         labels: dict[str, int] = {}
@@ -202,7 +133,7 @@ def _check_rows(
 
 
 def _runs(
-    comparison: Comparison, resolved: Mapping[tuple[str, Row], tuple]
+    comparison: Comparison, resolved: Mapping[tuple[str, FileRow], tuple]
 ) -> Iterator[PlannedRun]:
     """A whole table with the first seed comes before the second seed."""
     for dataset in comparison.datasets:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkg_recbole.compare.jobs import last_words
-from diffkg_recbole.compare.plan import PlannedRun
+from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.errors import UserError
 
 _DONE = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}

@@ -25,7 +25,7 @@ import recbole
 from recbole.utils import FeatureSource, FeatureType
 
 from diffkg_recbole.files import replacing
-from diffkg_recbole.store.data_files import data_files
+from diffkg_recbole.store.file_hashes import data_files
 
 # Every key that RecBole's and the plugin's datasets read until the ids are final. The keys of the
 # later steps (the split, the protocol, the graph control) do not count: they act on what is cached.

@@ -12,8 +12,8 @@ from recbole.data.utils import get_dataloader
 from recbole.utils import ModelType
 
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
-from diffkg_recbole.data.loader import FullSortLoader
-from diffkg_recbole.data.sampler import PairSampler, TripleSampler
+from diffkg_recbole.data.eval_loader import FullSortLoader
+from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler
 from diffkg_recbole.data.train_loader import TRAIN_LOADERS, KnowledgeLoader, SingleProcess
 from diffkg_recbole.errors import UserError
 
@@ -90,7 +90,7 @@ def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
     train_loader = TRAIN_LOADERS.get(recbole_loader, recbole_loader)
     if train_loader is KnowledgeLoader:
         arguments = config["train_neg_sample_args"]
-        triple_sampler = TripleSampler(dataset, arguments["distribution"], arguments["alpha"])
+        triple_sampler = KnowledgeSampler(dataset, arguments["distribution"], arguments["alpha"])
         train = train_loader(config, parts[0], samplers[0], triple_sampler, shuffle=True)
     else:
         train = train_loader(config, parts[0], samplers[0], shuffle=config["shuffle"])

@@ -65,7 +65,7 @@ class PairSampler(_RejectUsed, Sampler):
         return used
 
 
-class TripleSampler(_RejectUsed, KGSampler):
+class KnowledgeSampler(_RejectUsed, KGSampler):
     """Negative tails of head entities."""
 
     def get_used_ids(self) -> UsedPairs:

@@ -30,7 +30,7 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 from recbole.utils import KGDataLoaderState
 
-from diffkg_recbole.data.records import Records
+from diffkg_recbole.data.interactions import Interactions
 from diffkg_recbole.parallel import Part, rank_and_world
 
 
@@ -90,7 +90,7 @@ class Slices(AbstractDataLoader):
             return batch
         # A batch lists its rows once, or once for each negative: copy after copy.
         copies = np.arange(len(batch) // n_rows)[:, None] * n_rows
-        return Records(batch.interaction)[(copies + np.arange(part.begin, part.end)).ravel()]
+        return Interactions(batch.interaction)[(copies + np.arange(part.begin, part.end)).ravel()]
 
 
 class InteractionLoader(Slices, TrainDataLoader):

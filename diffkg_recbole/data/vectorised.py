@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
-from diffkg_recbole.data.records import Records
+from diffkg_recbole.data.interactions import Interactions
 
 
 class Vectorised(Dataset):
     """Methods of RecBole's ``Dataset``, replaced one by one (a mix-in placed before it)."""
-    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Records:
-        return Records(super()._dataframe_to_interaction(data).interaction)
+    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interactions:
+        return Interactions(super()._dataframe_to_interaction(data).interaction)
 
     def join(self, df: Any) -> Any:
         """Add the features of the rows' users and items; ids alone add nothing."""

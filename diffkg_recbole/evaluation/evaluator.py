@@ -13,7 +13,7 @@ from recbole.evaluator.register import metrics_dict
 from torch import Tensor
 
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
-from diffkg_recbole.parallel import piece, rank_and_world
+from diffkg_recbole.parallel import process_rows, rank_and_world
 
 
 @dataclass
@@ -50,7 +50,7 @@ def divided_users(config: Any, n_users: int) -> slice:
     rank, world = rank_and_world(config)
     if any(metric.lower() not in RANKING_METRICS for metric in config["metrics"]):
         return slice(0, n_users)
-    return piece(n_users, rank, world)
+    return process_rows(n_users, rank, world)
 
 
 def positives_among(

@@ -14,7 +14,7 @@ from diffkg_recbole.model.attention import dropped_and_normalized
 from diffkg_recbole.model.blocks import block_entries
 from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
-from diffkg_recbole.model.output_errors import output_errors
+from diffkg_recbole.model.output_layer import output_errors
 from diffkg_recbole.model.rows import SparseRows
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.report.charts import Epochs
-from diffkg_recbole.report.comparisons import Comparer, Comparison
+from diffkg_recbole.report.differences import Comparer, Difference
 from diffkg_recbole.report.group_metrics import Groups, group_metrics
 from diffkg_recbole.report.published import Published, published_for
 from diffkg_recbole.report.results import Row, Section, reason, sections
@@ -53,7 +53,7 @@ class SectionReport:
 
     section: Section
     reference: Row | None
-    comparisons: Mapping[str, Comparison]
+    comparisons: Mapping[str, Difference]
     answers: Sequence[Answer]
     sentences: Sequence[str]
     published: Published

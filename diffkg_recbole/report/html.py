@@ -41,7 +41,7 @@ from diffkg_recbole.report.charts import (
     styles,
 )
 from diffkg_recbole.report.charts.base import KINDS
-from diffkg_recbole.report.comparisons import LEVEL
+from diffkg_recbole.report.differences import LEVEL
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.table import MARKS, Cell, Leaderboard, leaderboard
 from diffkg_recbole.report.words import DIRECTION_WORDS, flattened, interval, p_value, signed

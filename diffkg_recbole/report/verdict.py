@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diffkg_recbole.report.comparisons import Comparison
+from diffkg_recbole.report.differences import Difference
 from diffkg_recbole.report.results import Row, Section
 from diffkg_recbole.report.words import DIRECTION_WORDS, interval, signed
 from diffkg_recbole.text import metric_name, one_line
@@ -39,7 +39,7 @@ class Answer:
     """A question with its comparison."""
 
     question: Question
-    comparison: Comparison
+    comparison: Difference
 
 
 def questions(section: Section) -> list[Question]:
@@ -152,7 +152,7 @@ def _graph(answers: Sequence[Answer]) -> list[str]:
     return sentences
 
 
-def _reading(one: Comparison) -> str:
+def _reading(one: Difference) -> str:
     words = {**DIRECTION_WORDS, "better": "a significant gain", "worse": "a significant loss"}
     return (f"{signed(one.difference)} ({interval(one.low, one.high)}), "
             f"{words[one.direction]}")
@@ -187,7 +187,7 @@ def _variants(answers: Sequence[Answer]) -> list[str]:
     return sentences
 
 
-def _amount(one: Comparison) -> str:
+def _amount(one: Difference) -> str:
     return f"{signed(one.difference)} (95 % interval {interval(one.low, one.high)})"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.files import replacing
 from diffkg_recbole.report.analysis import Report
-from diffkg_recbole.report.data_files import render_csv, render_json
+from diffkg_recbole.report.csv_json import render_csv, render_json
 from diffkg_recbole.report.html import render_html
 from diffkg_recbole.report.latex import render_latex
 from diffkg_recbole.report.markdown import render_markdown

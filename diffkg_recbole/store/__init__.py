@@ -1,15 +1,15 @@
 """Run folders: written atomically, named by what determines the result, read by the reports."""
 
-from diffkg_recbole.store.data_files import data_files, graph_hash
 from diffkg_recbole.store.environment import code_state, code_version, environment
+from diffkg_recbole.store.file_hashes import data_files, graph_hash
 from diffkg_recbole.store.identity import (
     NON_DETERMINING,
     determining,
     run_id,
 )
-from diffkg_recbole.store.record import CorruptRunError, RunRecord
-from diffkg_recbole.store.run import Run, RunBusyError
-from diffkg_recbole.store.run_store import DEFAULT_STORE, RunStore, Scan, folder_name
+from diffkg_recbole.store.reading import CorruptRunError, RunRecord
+from diffkg_recbole.store.store import DEFAULT_STORE, RunStore, Scan, folder_name
+from diffkg_recbole.store.writing import Run, RunBusyError
 
 __all__ = [
     "DEFAULT_STORE",

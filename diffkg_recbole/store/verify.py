@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.store.record import RunRecord
+from diffkg_recbole.store.reading import RunRecord
 
 TOLERANCE = 1e-6
 """Another thread count or device moves scores in the last bits, which may swap tied items."""

@@ -16,7 +16,7 @@ from diffkg_recbole.text import flag_text
 from diffkg_recbole.tune.search import Search, word_key
 from diffkg_recbole.tune.space import BUDGET_KEYS, QUESTION_KEYS
 from diffkg_recbole.tune.study import RESULT, Study
-from diffkg_recbole.tune.view import ends_reached, outcomes
+from diffkg_recbole.tune.trials_view import ends_reached, outcomes
 
 MARK = "# Written by diffkg-recbole tune; a later search replaces this file."
 

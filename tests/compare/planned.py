@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffkg_recbole.compare.comparison import read_comparison
-from diffkg_recbole.compare.plan import Plan, PlannedRun, make_plan
+from diffkg_recbole.compare.file import read_comparison
+from diffkg_recbole.compare.plan import Plan, make_plan
+from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.store import RunRecord, RunStore
 from tests.run_folders import fingerprint, users_table
 

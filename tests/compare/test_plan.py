@@ -6,7 +6,7 @@ import os
 import pytest
 
 from diffkg_recbole.compare.plan import make_plan
-from diffkg_recbole.compare.view import left
+from diffkg_recbole.compare.runs_view import left
 from diffkg_recbole.config import Config
 from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.console import duration

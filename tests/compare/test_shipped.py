@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffkg_recbole.compare.comparison import read_comparison
+from diffkg_recbole.compare.file import read_comparison
 from diffkg_recbole.compare.plan import make_plan
 from diffkg_recbole.config.config import config_folder
 from diffkg_recbole.config.model_keys import ModelKeys

@@ -8,7 +8,7 @@ from recbole.sampler import KGSampler, Sampler
 
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset
-from diffkg_recbole.data.sampler import PairSampler, TripleSampler, UsedPairs
+from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler, UsedPairs
 from diffkg_recbole.errors import UserError
 from tests.data.small import ITEMS, PARTS, write_small
 
@@ -35,7 +35,7 @@ def test_draws_equal_recboles(parts, phase, distribution):
 def test_negative_tails_equal_recboles(parts):
     heads = parts[0].head_entities
     drawn = []
-    for sampler_class in (KGSampler, TripleSampler):
+    for sampler_class in (KGSampler, KnowledgeSampler):
         sampler = sampler_class(parts[0])
         np.random.seed(9)
         drawn.append(sampler.sample_by_entity_ids(np.tile(heads, 6), 1).numpy())
@@ -64,7 +64,7 @@ def test_a_head_joined_to_every_entity_is_refused():
         head_entity_field="head_id", tail_entity_field="tail_id", entity_num=4,
         head_entities=np.array([1, 2, 2, 2]), tail_entities=np.array([2, 1, 2, 3]))
     with pytest.raises(UserError, match=r"1 entity\(s\) are joined to every entity"):
-        TripleSampler(graph)
+        KnowledgeSampler(graph)
 
 
 def test_used_pairs_of_nothing():

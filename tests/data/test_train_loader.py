@@ -10,7 +10,7 @@ from recbole.utils import KGDataLoaderState
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset
 from diffkg_recbole.data import train_loader as loaders
-from diffkg_recbole.data.sampler import PairSampler, TripleSampler
+from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler
 from diffkg_recbole.data.train_loader import InteractionLoader, KnowledgeLoader, UserLoader
 from tests.data.synthetic import write_synthetic
 
@@ -25,7 +25,7 @@ def values(request, tmp_path):
 def both(model, values, ours, theirs):
     """Our loader and RecBole's, on data of their own, with our samplers and RecBole's."""
     pair = []
-    for loader, sampler, kg_sampler in ((ours, PairSampler, TripleSampler),
+    for loader, sampler, kg_sampler in ((ours, PairSampler, KnowledgeSampler),
                                         (theirs, Sampler, KGSampler)):
         config = Config(model, "synthetic", config_dict=values)
         parts = create_dataset(config).build()

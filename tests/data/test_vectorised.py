@@ -11,7 +11,7 @@ from recbole.data.interaction import Interaction
 
 from diffkg_recbole.config import Config
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
-from diffkg_recbole.data.records import Records
+from diffkg_recbole.data.interactions import Interactions
 
 QUIET = {"show_progress": False, "state": "error", "cache_dataset": False}
 
@@ -47,14 +47,14 @@ def same_columns(left, right):
 ], ids=str)
 def test_rows_are_picked_as_recbole_picks_them(index):
     columns = {"user_id": torch.arange(5), "rating": torch.rand(5), "seq": torch.rand(5, 3)}
-    same_columns(Records(columns)[index], Interaction(columns)[index])
-    assert torch.equal(Records(columns)["rating"], columns["rating"])
+    same_columns(Interactions(columns)[index], Interaction(columns)[index])
+    assert torch.equal(Interactions(columns)["rating"], columns["rating"])
 
 
 @pytest.mark.parametrize("index", [[5], [-6], np.array([9])], ids=str)
 def test_rows_that_are_not_there(index):
     with pytest.raises(IndexError):
-        Records({"user_id": torch.arange(5)})[index]
+        Interactions({"user_id": torch.arange(5)})[index]
 
 
 @pytest.mark.parametrize("values", [
@@ -90,7 +90,7 @@ def test_features_are_joined_as_by_recbole(columns):
     rows = {"user_id": torch.tensor([5, 1, 5]), "item_id": torch.tensor([7, 9, 2])}
     for names in (["user_id", "item_id"], ["user_id"], ["item_id"]):
         chosen = {name: rows[name] for name in names}
-        same_columns(data.join(Records(chosen)), Dataset.join(data, Interaction(chosen)))
+        same_columns(data.join(Interactions(chosen)), Dataset.join(data, Interaction(chosen)))
 
 
 def test_graphs_are_thinned_as_by_recboles_loops():

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from diffkg_recbole.report import Report, print_report
-from diffkg_recbole.report.data_files import render_csv, render_json
+from diffkg_recbole.report.csv_json import render_csv, render_json
 from diffkg_recbole.report.latex import escape as latex_escape
 from diffkg_recbole.report.latex import render_latex
 from diffkg_recbole.report.markdown import escape as markdown_escape

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from diffkg_recbole.report import Report
-from diffkg_recbole.report.comparisons import Comparison
+from diffkg_recbole.report.differences import Difference
 from diffkg_recbole.report.results import Row, Section, Unfinished
 from diffkg_recbole.report.verdict import Answer, questions, verdict
 from diffkg_recbole.statistics import PairedTest
@@ -44,7 +44,7 @@ def _verdict(section: Section, **directions: str) -> str:
         size = {"better": 0.02, "worse": -0.02}.get(direction, 0.001)
         test = PairedTest(question.row.label, question.against.label, "recall@20", 9, 0, 0, size,
                           (size - 0.01, size + 0.01), 0, 0, 0, 0, 0)
-        answers.append(Answer(question, Comparison(question.row, question.against, test,
+        answers.append(Answer(question, Difference(question.row, question.against, test,
                                                    *P_VALUES[direction])))
     return " ".join(verdict(section, answers, []))
 

@@ -16,7 +16,7 @@ import diffkg_recbole
 from diffkg_recbole.config import Config
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.evaluation.evaluator import divided_users
-from diffkg_recbole.parallel import Part, gather_rows, piece, sum_gradients
+from diffkg_recbole.parallel import Part, gather_rows, process_rows, sum_gradients
 from diffkg_recbole.quick_start import prepare, run_recbole
 from diffkg_recbole.trainer.loop import WithoutWrapper
 from tests.data.synthetic import write_synthetic
@@ -85,7 +85,7 @@ def collectives(rank: int, folder: str) -> list:
     if rank == 1:
         partly.grad = torch.tensor([4.0, 8.0])
     sum_gradients([used, unused, frozen, partly], [0.75, 0.25][rank])
-    rows = gather_rows(torch.arange(14).view(7, 2)[piece(7, rank, WORLD)], 7)
+    rows = gather_rows(torch.arange(14).view(7, 2)[process_rows(7, rank, WORLD)], 7)
     whole = gather_rows(torch.tensor([[5]]), 1)  # fewer rows than processes
     torch.distributed.destroy_process_group()
     return [used.grad, unused.grad, frozen.grad, partly.grad, rows, whole]
@@ -260,7 +260,7 @@ def test_parts_cover_a_batch_and_weigh_one(n_rows, world):
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 5, 9])
 def test_pieces_cover_everything_once(n_rows):
-    rows = [row for rank in range(3) for row in range(n_rows)[piece(n_rows, rank, 3)]]
+    rows = [row for rank in range(3) for row in range(n_rows)[process_rows(n_rows, rank, 3)]]
     assert rows == list(range(n_rows))
 
 

@@ -16,11 +16,11 @@ import yaml
 from diffkg_recbole.cli import main
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import RunStore
-from diffkg_recbole.tune import execute
-from diffkg_recbole.tune.execute import _Pool, _Worker
+from diffkg_recbole.tune import trial_processes
 from diffkg_recbole.tune.search import make_search
 from diffkg_recbole.tune.space import Parameter
 from diffkg_recbole.tune.study import RESULT, Study
+from diffkg_recbole.tune.trial_processes import _Pool, _Worker
 from tests.tune.searches import search_of, write_workplace
 
 
@@ -88,14 +88,14 @@ def test_the_file_says_what_the_models_own_values_reach(flags, capsys):
 
 
 def test_a_search_is_written_even_if_the_models_own_values_fail(flags, monkeypatch):
-    train = execute.train
+    train = trial_processes.train
 
     def failing(task, report):
         if task.settings["learning_rate"] == 0.001:
             raise MemoryError("no room")
         return train(task, report)
 
-    monkeypatch.setattr(execute, "train", failing)
+    monkeypatch.setattr(trial_processes, "train", failing)
     assert tune(flags, "--trials=2", "--embedding_size=8", "--write=best.yaml") == 1
     text = Path("best.yaml").read_text()
     assert "# score     recall@20 " in text
@@ -112,7 +112,7 @@ def test_what_the_search_warns_of_stands_in_the_file_too(flags, capsys):
 def test_a_finished_search_trains_nothing_and_can_still_be_written(flags, capsys, monkeypatch):
     assert tune(flags, "--trials=2") == 0
     before = results(flags)
-    monkeypatch.setattr(execute, "train", None)
+    monkeypatch.setattr(trial_processes, "train", None)
     capsys.readouterr()
     assert tune(flags, "--trials=2", "--write=best.yaml") == 0
     assert "2 of 2 trials are there already" in capsys.readouterr().out
@@ -127,7 +127,7 @@ class KilledError(BaseException):
 
 def test_the_seed_determines_a_search_even_if_it_is_interrupted(flags, monkeypatch):
     assert tune(flags, "--store=whole") == 0
-    train = execute.train
+    train = trial_processes.train
     started = []
 
     def dying(task, report):
@@ -140,7 +140,7 @@ def test_the_seed_determines_a_search_even_if_it_is_interrupted(flags, monkeypat
 
         return train(task, die)
 
-    monkeypatch.setattr(execute, "train", dying)
+    monkeypatch.setattr(trial_processes, "train", dying)
     with pytest.raises(KilledError):
         tune(flags)
     assert len(results(flags)) == 2
@@ -176,7 +176,7 @@ def test_a_killed_process_loses_one_trial(flags, tmp_path):
 
 
 def test_a_failed_trial_is_told_and_run_again(flags, monkeypatch, capsys):
-    train = execute.train
+    train = trial_processes.train
     failing = [True]
 
     def broken(task, report):
@@ -184,7 +184,7 @@ def test_a_failed_trial_is_told_and_run_again(flags, monkeypatch, capsys):
             raise MemoryError("no room")
         return train(task, report)
 
-    monkeypatch.setattr(execute, "train", broken)
+    monkeypatch.setattr(trial_processes, "train", broken)
     assert tune(flags) == 1
     captured = capsys.readouterr()
     assert "MemoryError: no room" in captured.out
@@ -201,7 +201,7 @@ def test_no_score_at_all_is_an_error(flags, monkeypatch, capsys):
     def broken(task, report):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(execute, "train", broken)
+    monkeypatch.setattr(trial_processes, "train", broken)
     assert tune(flags, "--trials=1") == 2
     assert "error: no trial gave a score: RuntimeError: the disk is full" in (
         capsys.readouterr().err)
@@ -301,7 +301,7 @@ def test_a_knowledge_model_needs_a_graph(flags, capsys):
 
 def test_a_search_says_where_its_best_value_lies_at_an_end(flags, capsys):
     Path("configs/tuning/BPR.yaml").write_text("learning_rate: {log: [1.0e-6, 1.0e-5]}\n")
-    from diffkg_recbole.tune.view import ends_reached
+    from diffkg_recbole.tune.trials_view import ends_reached
 
     assert tune(flags, "--trials=1") == 0
     search = make_search("BPR", "synthetic", (), flags[2:])

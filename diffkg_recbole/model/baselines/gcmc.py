@@ -8,9 +8,9 @@ import torch
 from recbole.model.general_recommender.gcmc import GCMC as RecBoleGCMC
 from torch import Tensor
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.lightgcn import general_adjacency
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 
 class GCMC(EvaluationCache, RecBoleGCMC):

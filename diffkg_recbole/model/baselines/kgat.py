@@ -9,9 +9,9 @@ import torch
 from recbole.model.knowledge_aware_recommender.kgat import KGAT as RecBoleKGAT
 from torch import Tensor
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.relation_groups import RelationGroups
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.sparse import CsrPattern, row_starts, segment_softmax
 
 # Rows of the edge scores computed at a time: [rows, relation size] floats.

@@ -9,7 +9,6 @@ from recbole.model.knowledge_aware_recommender.kgin import KGIN as RecBoleKGIN
 from recbole.model.knowledge_aware_recommender.kgin import GraphConv as RecBoleGraphConv
 from torch import Tensor, nn
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.sparse_operator import (
     OperatorDropout,
     SparseOperator,
@@ -18,6 +17,7 @@ from diffkg_recbole.model.baselines.sparse_operator import (
     normalise_symmetric,
 )
 from diffkg_recbole.model.baselines.triple_messages import SampledTriples, TripleMessages
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 
 class NormalisedInteractions:

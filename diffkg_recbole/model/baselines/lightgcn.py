@@ -6,12 +6,12 @@ from typing import Any
 
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.sparse_operator import (
     SparseOperator,
     bipartite_adjacency,
     normalise_symmetric,
 )
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 # Added to every degree by RecBole's general graph models.
 DEGREE_EPSILON = 1e-7

@@ -9,12 +9,12 @@ from recbole.model.knowledge_aware_recommender.mcclk import MCCLK as RecBoleMCCL
 from recbole.model.knowledge_aware_recommender.mcclk import GraphConv as RecBoleGraphConv
 from torch import Tensor, nn
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.kgin import NormalisedInteractions, SampledGraphConv
 from diffkg_recbole.model.baselines.nearest_neighbours import neighbour_graph
 from diffkg_recbole.model.baselines.repeated_contrast import Occurrences, contrast
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
 from diffkg_recbole.model.baselines.triple_messages import SampledTriples
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 
 class Aggregator(nn.Module):

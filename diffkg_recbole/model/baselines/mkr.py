@@ -8,7 +8,7 @@ from recbole.model.knowledge_aware_recommender.mkr import MKR as RecBoleMKR
 from recbole.model.knowledge_aware_recommender.mkr import CrossCompressUnit as RecBoleUnit
 from torch import Tensor
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 
 class CrossCompressUnit(RecBoleUnit):

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.ngcf import NGCF as RecBoleNGCF
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.lightgcn import general_adjacency
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 
 
 class NGCF(EvaluationCache, RecBoleNGCF):

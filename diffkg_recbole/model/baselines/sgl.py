@@ -7,8 +7,8 @@ from typing import Any
 from recbole.model.general_recommender.sgl import SGL as RecBoleSGL
 from torch import Tensor
 
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.losses import info_nce
 
 

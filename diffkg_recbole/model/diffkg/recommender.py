@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from diffkg_recbole.model.compact import CompactRecommender, compact_graph
+from diffkg_recbole.model.compact_recommender import CompactRecommender, compact_graph
 from diffkg_recbole.model.diffkg.network import DiffKGNetwork
 from diffkg_recbole.model.diffkg.settings import DiffKGSettings
 from diffkg_recbole.model.draws import Draws

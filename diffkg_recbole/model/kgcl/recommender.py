@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diffkg_recbole.model.compact import CompactRecommender, compact_graph
+from diffkg_recbole.model.compact_recommender import CompactRecommender, compact_graph
 from diffkg_recbole.model.kgcl.draws import KGCLDraws
 from diffkg_recbole.model.kgcl.network import KGCLNetwork
 from diffkg_recbole.model.kgcl.settings import KGCLSettings

@@ -16,7 +16,7 @@ from diffkg_recbole.report.charts.base import (
     numbers,
     text,
 )
-from diffkg_recbole.report.comparisons import Comparison
+from diffkg_recbole.report.differences import Difference
 from diffkg_recbole.report.results import COSTS, Row, Section
 from diffkg_recbole.report.words import COST_NAMES, DIRECTION_WORDS, interval, signed
 from diffkg_recbole.text import metric_name
@@ -93,7 +93,7 @@ def _vertical(value: float) -> dict[str, Any]:
             "layer": "below"}
 
 
-def difference_chart(section: Section, comparisons: Sequence[Comparison]) -> Chart | None:
+def difference_chart(section: Section, comparisons: Sequence[Difference]) -> Chart | None:
     """The difference of every row to the reference, with its interval; rows as in the other."""
     if not comparisons:
         return None

@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 
 
-class Records(Interaction):
+class Interactions(Interaction):
     """An ``Interaction`` that picks rows by tensors.
 
     RecBole turns every array of row numbers into a list of Python integers, and torch that list
@@ -23,7 +23,8 @@ class Records(Interaction):
         if isinstance(index, (list, range, np.ndarray)):
             index = np.asarray(index) if len(index) else np.empty(0, dtype=np.int64)
             index = torch.from_numpy(index)
-        return Records({name: _rows(column, index) for name, column in self.interaction.items()})
+        return Interactions({name: _rows(column, index)
+                             for name, column in self.interaction.items()})
 
 
 def _rows(column: torch.Tensor, index: Any) -> torch.Tensor:

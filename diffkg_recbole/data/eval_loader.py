@@ -10,8 +10,8 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
+from diffkg_recbole.data.interactions import Interactions
 from diffkg_recbole.data.pairs import among, distinct, pair_keys
-from diffkg_recbole.data.records import Records
 from diffkg_recbole.data.train_loader import SingleProcess
 from diffkg_recbole.evaluation.evaluator import divided_users
 
@@ -66,7 +66,7 @@ class FullSortLoader(FullSortEvalDataLoader):
         self.history = _Rows(past, n_users, n_items)
         self.uid_list = torch.from_numpy(np.flatnonzero(np.diff(self.positives.start)))
         self._own = self.uid_list[divided_users(config, len(self.uid_list))]
-        self.user_df = dataset.join(Records({self.uid_field: self._own}))
+        self.user_df = dataset.join(Interactions({self.uid_field: self._own}))
         self.sample_size = len(self._own)
         AbstractDataLoader.__init__(self, SingleProcess(config), dataset, None, shuffle=False)
 

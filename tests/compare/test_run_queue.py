@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from diffkg_recbole.compare import execute as module
-from diffkg_recbole.compare.execute import execute
+from diffkg_recbole.compare import run_queue as module
+from diffkg_recbole.compare.run_queue import execute
 from tests.compare.planned import plan_of, record_as_finished
 
 FOUR = "datasets: tiny\nseeds: [1, 2]\nsettings: {epochs: 3}\nmodels: [BPR, Pop]\n"

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
-from diffkg_recbole.store.run import FORMAT, SUMMARY_KEYS, lock_path
+from diffkg_recbole.store.writing import FORMAT, SUMMARY_KEYS, lock_path
 
 STATUSES = ("running", "interrupted", "finished", "failed")
 _REQUIRED = ("id", "status", "model", "dataset", "fingerprint")

@@ -51,7 +51,7 @@ _SAID_ELSEWHERE = {
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class FileRow:
     """A row of the comparison: one model with its settings, run with every seed.
 
     Args:
@@ -81,7 +81,7 @@ class Comparison:
     model_settings: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     settings_lines: dict[str, int] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[FileRow] = field(default_factory=list)
 
     def settings_file(self, model: str, dataset: str) -> Path | None:
         """The file of ``model_settings`` for a model on a dataset, if it exists."""
@@ -256,7 +256,7 @@ def _read_models(comparison: Comparison, node: Located, problems: Problems) -> N
         else:
             name = _text(element, "a model's name", problems)
             if name and _keys_of(name, element.line, problems):
-                comparison.rows.append(Row(name, {}, None, element.line))
+                comparison.rows.append(FileRow(name, {}, None, element.line))
     if not node.elements():
         problems.add(node.line, "'models' names no model")
 
@@ -269,7 +269,7 @@ def _keys_of(model: str, line: int, problems: Problems) -> ModelKeys | None:
         return None
 
 
-def _rows_of(element: Located, problems: Problems) -> list[Row]:
+def _rows_of(element: Located, problems: Problems) -> list[FileRow]:
     """Rows of one entry: the model on each graph, then each variant on the first graph."""
     entries = element.entries(problems)
     _check_keys(entries, _MODEL_KEYS, "a model", problems)
@@ -287,12 +287,12 @@ def _rows_of(element: Located, problems: Problems) -> list[Row]:
     if label and len(graphs) + len(variants) > 1:
         problems.add(entries["label"].line, "a label is for one row; write the entry once for "
                                             "each row that needs a label")
-    rows = [Row(model, {**own, **kg}, label, element.line) for kg in graphs]
+    rows = [FileRow(model, {**own, **kg}, label, element.line) for kg in graphs]
     for variant in variants:
         changed = _checked_settings(variant, keys, problems)
         if not changed and not problems.found:
             problems.add(variant.line, "a variant changes at least one setting")
-        rows.append(Row(model, {**own, **graphs[0], **changed}, None, variant.line))
+        rows.append(FileRow(model, {**own, **graphs[0], **changed}, None, variant.line))
     return rows
 
 

@@ -11,7 +11,7 @@ from recbole.utils import InputType
 from torch import Tensor
 
 from diffkg_recbole.errors import ConfigurationError
-from diffkg_recbole.model.baselines.evaluation_cache import EvaluationCache
+from diffkg_recbole.model.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.graph import KnowledgeGraph
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffkg_recbole.compare.comparison import read_comparison
+from diffkg_recbole.compare.file import read_comparison
 from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.errors import DataError
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store.environment import code_version
 from diffkg_recbole.store.identity import run_id
-from diffkg_recbole.store.record import CorruptRunError, RunRecord
-from diffkg_recbole.store.run import Run
+from diffkg_recbole.store.reading import CorruptRunError, RunRecord
+from diffkg_recbole.store.writing import Run
 
 DEFAULT_STORE = "runs"
 """Where runs are kept unless the user names another folder."""

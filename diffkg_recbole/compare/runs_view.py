@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console, Group
 from rich.table import Table
 
-from diffkg_recbole.compare.execute import Active, Outcome
-from diffkg_recbole.compare.plan import Plan, PlannedRun
+from diffkg_recbole.compare.plan import Plan
+from diffkg_recbole.compare.planned import PlannedRun
+from diffkg_recbole.compare.run_queue import Active, Outcome
 from diffkg_recbole.console import ProgressView, duration
 from diffkg_recbole.statistics import over_seeds
 from diffkg_recbole.store import RunRecord

@@ -16,7 +16,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """One row compared with another on the section's metric; ``difference`` = row - reference.
 
     Args:
@@ -80,7 +80,7 @@ class Comparer:
             except UserError as error:  # no users.parquet, or other users in one of the seeds
                 self.missing[row.label] = reason(error)
 
-    def family(self, pairs: Sequence[tuple[Row, Row]]) -> list[Comparison | None]:
+    def family(self, pairs: Sequence[tuple[Row, Row]]) -> list[Difference | None]:
         """Compare each pair (row, reference); the Holm correction covers all of them.
 
         Returns:
@@ -90,7 +90,7 @@ class Comparer:
         known = [test for test in tests if test is not None]
         p_t = iter(holm([test.p_t for test in known]))
         p_w = iter(holm([test.p_wilcoxon for test in known]))
-        return [None if test is None else Comparison(row, reference, test, next(p_t), next(p_w))
+        return [None if test is None else Difference(row, reference, test, next(p_t), next(p_w))
                 for test, (row, reference) in zip(tests, pairs)]
 
     def _test(self, row: Row, reference: Row) -> PairedTest | None:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from diffkg_recbole.report import Report, build_report
-from diffkg_recbole.report.comparisons import Comparer, Comparison
+from diffkg_recbole.report.differences import Comparer, Difference
 from diffkg_recbole.report.results import Row, sections
 from diffkg_recbole.store import RunStore
 from tests.report.fake_runs import FakeRun, write_fake_run
@@ -67,7 +67,7 @@ def test_direction(
 ) -> None:
     known = next(iter(showcase.sections[0].comparisons.values()))
     test = replace(known.test, difference=sign * 0.1)
-    assert Comparison(known.row, known.reference, test, p_t, p_wilcoxon).direction == direction
+    assert Difference(known.row, known.reference, test, p_t, p_wilcoxon).direction == direction
 
 
 def test_a_row_without_user_metrics_is_left_out_of_the_family(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffkg_recbole.model import output_errors as module
+from diffkg_recbole.model import output_layer as module
 from diffkg_recbole.model.gram import gram
-from diffkg_recbole.model.output_errors import (
+from diffkg_recbole.model.output_layer import (
     errors_by_gram,
     errors_by_residual,
     output_errors,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from diffkg_recbole.compare.jobs import Job, Launcher
-from diffkg_recbole.compare.plan import PlannedRun
+from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.store import CorruptRunError, RunRecord, RunStore, folder_name
 
 POLL_SECONDS = 0.5

@@ -9,7 +9,7 @@ from typing import Any
 
 from diffkg_recbole.plain import plain
 from diffkg_recbole.report.analysis import Report, SectionReport
-from diffkg_recbole.report.comparisons import Comparison
+from diffkg_recbole.report.differences import Difference
 from diffkg_recbole.report.published import METRICS as PUBLISHED_METRICS
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.results import COSTS, Measure, Row
@@ -69,7 +69,7 @@ def _measure(measure: Measure) -> dict[str, Any]:
     return {"mean": measure.mean, "sd": measure.sd, "per_seed": measure.values}
 
 
-def _comparison(one: Comparison) -> dict[str, Any]:
+def _comparison(one: Difference) -> dict[str, Any]:
     test = one.test
     return {
         "row": one.row.label, "reference": one.reference.label, "metric": test.metric,
