@@ -13,7 +13,7 @@ from recbole.utils import KGDataLoaderState
 from torch import Tensor
 
 from benchmarks.clock import Pair, compare
-from benchmarks.plain_model import PlainModel
+from benchmarks.reference_model import PlainModel
 from diffkg_recbole.config import Config
 from diffkg_recbole.model.draws import Draws
 from diffkg_recbole.quick_start import Experiment, prepare

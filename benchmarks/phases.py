@@ -10,10 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmarks import plain
+from benchmarks import reference
 from benchmarks.clock import Disagreement, Pair, Work, compare
-from benchmarks.plain_model import Edges, PlainModel, edges_of
 from benchmarks.problems import Problem
+from benchmarks.reference import Edges
+from benchmarks.reference_model import PlainModel, edges_of
 from diffkg_recbole.model.diffkg import DiffKGNetwork, DiffKGSettings
 from diffkg_recbole.model.draws import Draws
 from diffkg_recbole.model.generation import HiddenChain, generate_top_k
@@ -149,7 +150,7 @@ def attention_phase(bench: Bench) -> Pair:
     draws, graph = Draws(1), network.training_graph
 
     def run_plain(dropout: float = settings.message_dropout) -> Tensor:
-        return plain.attention(entity, relation, weight, bench.edges(), settings.n_hops,
+        return reference.attention(entity, relation, weight, bench.edges(), settings.n_hops,
                                settings.residual_weight, dropout)
 
     def run_ours() -> Tensor:
@@ -172,11 +173,11 @@ def propagation_phase(bench: Bench) -> Pair:
     network, layers = bench.network, bench.settings.n_layers
     users = network.user_embedding.detach().clone().requires_grad_()
     items = network.entity_embedding[: network.n_items].detach().clone().requires_grad_()
-    operator = plain.bipartite_operator(
+    operator = reference.bipartite_operator(
         network.user, network.item, network.n_users, network.n_items)
 
     def run_plain() -> Tensor:
-        return plain.propagation(operator, users, items, layers)
+        return reference.propagation(operator, users, items, layers)
 
     def run_ours() -> Tensor:
         return torch.cat(propagate(network.operator, users, items, layers))
@@ -208,10 +209,10 @@ def contrast_phase(bench: Bench) -> Pair:
         """In float64: gradients of nearly equal views cancel."""
         exact = leaves(torch.float64)
         return _check_gradients(
-            "contrast", form(plain.info_nce, exact), exact, form(info_nce, exact), exact)
+            "contrast", form(reference.info_nce, exact), exact, form(info_nce, exact), exact)
 
     single = leaves(torch.float32)
-    plain_form, ours = form(plain.info_nce, single), form(info_nce, single)
+    plain_form, ours = form(reference.info_nce, single), form(info_nce, single)
     return bench.pair("contrast", lambda: _gradients(plain_form, single),
                       lambda: _gradients(ours, single), check, work=contrast_work(bench))
 
@@ -268,14 +269,14 @@ def generation_phase(bench: Bench) -> Pair:
     """The reverse chain of the rows, and its top columns."""
     network, settings = bench.network, bench.settings
     network.eval()
-    denoiser = plain.Denoiser(network.denoiser).eval()
-    schedule = plain.Schedule(
+    denoiser = reference.Denoiser(network.denoiser).eval()
+    schedule = reference.Schedule(
         settings.steps, settings.noise_scale, settings.noise_min, settings.noise_max)
     blocks = bench.rows.split(min(settings.diffusion_batch_size, 2**27 // network.n_entities))
     dense = [bench.dense_rows(block) for block in blocks]
 
     def run_plain() -> Tensor:
-        generated = (plain.generate(denoiser, schedule, x0) for x0 in dense)
+        generated = (reference.generate(denoiser, schedule, x0) for x0 in dense)
         return torch.cat([x.topk(settings.rebuild_k, dim=1).indices for x in generated])
 
     def run_ours() -> Tensor:
@@ -288,7 +289,7 @@ def generation_phase(bench: Bench) -> Pair:
     def check() -> float:
         """The top columns may differ where entries are equal up to rounding: compare entries."""
         top = generated_top_of(network, bench.rows)
-        entries = torch.cat([plain.generate(denoiser, schedule, x0) for x0 in dense])
+        entries = torch.cat([reference.generate(denoiser, schedule, x0) for x0 in dense])
         return compare("generation", entries.topk(settings.rebuild_k, dim=1).values,
                        entries.gather(1, top), _TOLERANCE)
 
@@ -324,10 +325,11 @@ def rebuilding_phase(bench: Bench, relations_at_hand: bool = False) -> Pair:
     place = (graph.indptr[:-1].unsqueeze(1) + pick).clamp(max=graph.n_edges - 1)
     top = graph.tail[place]
     edges = edges_of(graph)
-    prepared = plain.relation_of_pairs(edges)
+    prepared = reference.relation_of_pairs(edges)
 
     def run_plain() -> list[tuple[int, int, int]]:
-        return plain.rebuild(top, prepared if relations_at_hand else plain.relation_of_pairs(edges))
+        relations = prepared if relations_at_hand else reference.relation_of_pairs(edges)
+        return reference.rebuild(top, relations)
 
     def check() -> float:
         rebuilt = graph.rebuild(top)

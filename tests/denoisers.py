@@ -1,4 +1,4 @@
-"""Denoisers, graphs and plain forms shared by the tests of the diffusion's parts."""
+"""Denoisers, graphs and their plain forms, shared by the tests of the diffusion's parts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffkg_recbole.model.denoiser import Denoiser, time_embedding
+from benchmarks import reference
+from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
+from diffkg_recbole.model.generation import HiddenChain, NoiseOfRows, _generate
+from diffkg_recbole.model.rows import Adjacency
 
 RECORDED_SCHEDULE = {"steps": 5, "noise_scale": 0.1, "noise_min": 1e-4, "noise_max": 0.02}
 # A schedule whose steps mix clean and noisy rows in other proportions than the recorded one.
@@ -90,15 +93,30 @@ def random_denoiser(
 def plain_prediction(
     denoiser: Denoiser, x_t: Tensor, t: Tensor, keep_mask: Tensor | None = None
 ) -> Tensor:
-    """The denoiser's formula as it is written: normalise, drop, concatenate, layer by layer."""
-    if denoiser.normalize:
-        x_t = x_t / x_t.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    """The reference form of a denoiser's prediction, with the denoiser's own parameters."""
+    def drop(x: Tensor) -> Tensor:
+        return x if keep_mask is None else x * keep_mask / (1 - denoiser.dropout)
+
+    return reference.denoise(reference.layers_of(denoiser), x_t, t, denoiser.normalize, drop)
+
+
+def prediction(
+    denoiser: Denoiser, x_t: Tensor, t: Tensor, keep_mask: Tensor | None = None
+) -> Tensor:
+    """The rows χ̂_0 that the denoiser's parts give, put together."""
+    scale = denoiser.row_scale(torch.linalg.vector_norm(x_t, dim=1))
     if keep_mask is not None:
-        x_t = torch.where(keep_mask, x_t / (1 - denoiser.dropout), torch.zeros_like(x_t))
-    embedded = time_embedding(t, denoiser.time_embedding_size, x_t.dtype)
-    embedded = embedded @ denoiser.time_layer.weight.t() + denoiser.time_layer.bias
-    x = torch.cat((x_t, embedded), 1)
-    x = x @ torch.cat((denoiser.input_weight, denoiser.time_weight)) + denoiser.input_bias
-    for layer in denoiser.middle:
-        x = x.tanh() @ layer.weight.t() + layer.bias
-    return x.tanh() @ denoiser.output.weight.t() + denoiser.output.bias
+        x_t, scale = x_t * keep_mask, scale / (1 - denoiser.dropout)
+    return denoiser.output(denoiser.hidden(x_t @ denoiser.input_weight, scale, t))
+
+
+@torch.no_grad()
+def generated_rows(
+    denoiser: Denoiser, diffusion: GaussianDiffusion, graph: Adjacency, rows: Tensor,
+    block_rows: int, sampling_steps: int = 0, noise: NoiseOfRows | None = None,
+) -> Tensor:
+    """The generated rows whose largest columns ``generate_top_k`` takes, [n_rows, N]."""
+    chain = HiddenChain(denoiser, diffusion)
+    weight, bias = denoiser.output.weight, denoiser.output.bias
+    blocks = _generate(chain, graph, rows, block_rows, sampling_steps, noise)
+    return torch.cat([torch.addmm(bias, g, weight.t(), beta=chain.bias_share) for g in blocks])

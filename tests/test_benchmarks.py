@@ -48,19 +48,19 @@ def test_pairs_agree(bench, phase):
      ("step", "bpr", 1.01), ("generation", "generate", -1.0)],
 )
 def test_two_forms_that_differ_are_found_out(bench, phase, name, factor, monkeypatch):
-    from benchmarks import plain
+    from benchmarks import reference
 
-    right = getattr(plain, name)
-    monkeypatch.setattr(plain, name, lambda *arguments: right(*arguments) * factor)
+    right = getattr(reference, name)
+    monkeypatch.setattr(reference, name, lambda *arguments: right(*arguments) * factor)
     with pytest.raises(Disagreement, match=phase):
         measure(PHASES[phase](bench), repeats=1)
 
 
 def test_a_wrong_graph_is_found_out(bench, monkeypatch):
-    from benchmarks import plain
+    from benchmarks import reference
 
-    right = plain.rebuild
-    monkeypatch.setattr(plain, "rebuild", lambda *arguments: right(*arguments)[:-1])
+    right = reference.rebuild
+    monkeypatch.setattr(reference, "rebuild", lambda *arguments: right(*arguments)[:-1])
     with pytest.raises(Disagreement, match="rebuilding"):
         measure(PHASES["rebuilding"](bench), repeats=1)
 

@@ -98,22 +98,6 @@ class Denoiser(nn.Module):
             layer.weight.normal_(0, math.sqrt(2 / (fan_in + fan_out)), generator=generator)
             layer.bias.normal_(0, _BIAS_STD, generator=generator)
 
-    def forward(self, x_t: Tensor, t: Tensor, keep_mask: Tensor | None = None) -> Tensor:
-        """The predicted clean rows χ̂_0. [B, N].
-
-        Dropout acts through ``keep_mask`` alone, in training and evaluation mode alike: the
-        draw is the caller's.
-
-        Args:
-            x_t: noisy rows, [B, N].
-            t: time steps, [B] int64.
-            keep_mask: True for the columns that stay, [B, N] bool; None: no dropout.
-        """
-        scale = self.row_scale(torch.linalg.vector_norm(x_t, dim=1))
-        if keep_mask is not None:
-            x_t, scale = x_t * keep_mask, scale / (1 - self.dropout)
-        return self.output(self.hidden(x_t @ self.input_weight, scale, t))
-
     def row_scale(self, norm: Tensor) -> Tensor:
         """1 / ‖χ_t‖ from the 2-norms ([B]), or 1 without normalisation. [B, 1].
 

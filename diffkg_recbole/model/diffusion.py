@@ -39,7 +39,7 @@ def linear_variance_betas(
 
 
 class GaussianDiffusion(nn.Module):
-    """Forward noising, the posterior mean and the weighted error of DiffKG's diffusion.
+    """Forward noising, the posterior's coefficients and the weights of DiffKG's diffusion.
 
     Every table is a float64 buffer of shape [steps] that moves with the module and stays float64
     when the module is cast. Results have the dtype of the rows that come in, except the error
@@ -109,59 +109,21 @@ class GaussianDiffusion(nn.Module):
         noise.view(-1).index_add_(0, x0.flat_places(), signal)
         return noise
 
-    def posterior_mean(self, x0_hat: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Mean of q(χ_{t-1} | χ_t, χ_0) at the predicted clean row. [B, N].
-
-        β_t sqrt(ᾱ_{t-1}) / (1 - ᾱ_t) · χ̂_0 + (1 - ᾱ_{t-1}) sqrt(1 - β_t) / (1 - ᾱ_t) · χ_t
-
-        Args:
-            x0_hat: predicted clean rows χ̂_0, [B, N].
-            x_t: noisy rows χ_t, [B, N].
-            t: [B].
-        """
-        clean, noisy = self.posterior_clean, self.posterior_noisy
-        return _per_row(clean, t, x_t) * x0_hat + _per_row(noisy, t, x_t) * x_t
-
-    def elbo(self, x0: Tensor, x0_hat: Tensor, t: Tensor) -> Tensor:
-        """w_t · mean_n (χ_0 - χ̂_0)². [B] float64.
-
-        w_0 = 1, w_t = SNR(t-1) - SNR(t) with SNR = ᾱ / (1 - ᾱ).
-
-        Args:
-            x0, x0_hat: clean and predicted rows, [B, N].
-            t: [B].
-        """
-        return self.weigh((x0 - x0_hat).square().mean(1), t)
-
     def weigh(self, squared_error: Tensor, t: Tensor) -> Tensor:
-        """w_t times the mean squared error of each row, [B]. [B] float64."""
+        """w_t times the mean squared error of each row, [B]. [B] float64.
+
+        w_0 = 1, w_t = SNR(t-1) - SNR(t) with SNR = ᾱ / (1 - ᾱ) (mathematics 5.3).
+        """
         return self.loss_weight[t] * squared_error
 
-    def reverse(
-        self,
-        predict_x0: Callable[[Tensor, Tensor], Tensor],
-        x0: Tensor,
-        *,
-        sampling_steps: int = 0,
-        noise: Tensor | None = None,
-    ) -> Tensor:
-        """The deterministic reverse chain, step by step: T times the posterior mean. [B, N].
+    def chain_start(self, x0: Tensor, sampling_steps: int, noise: Tensor | None) -> Tensor:
+        """The rows from which the reverse chain starts. [B, N].
 
         Args:
-            predict_x0: (χ_t [B, N], t [B]) -> χ̂_0 [B, N].
             x0: clean rows, [B, N].
             sampling_steps: 0 starts from the clean rows, n > 0 from χ_{n-1}. All T steps follow
                 in both cases.
             noise: ε of that start, [B, N]; only for sampling_steps > 0.
-        """
-        x = self.chain_start(x0, sampling_steps, noise)
-        for step in reversed(range(self.steps)):
-            t = torch.full((x.shape[0],), step, device=x.device)
-            x = self.posterior_mean(predict_x0(x, t), x, t)
-        return x
-
-    def chain_start(self, x0: Tensor, sampling_steps: int, noise: Tensor | None) -> Tensor:
-        """The rows from which the reverse chain starts; arguments as in :meth:`reverse`. [B, N].
 
         Raises:
             ValueError: sampling_steps outside 0..T, or noise missing.

@@ -82,26 +82,6 @@ def generate_top_k(
     return torch.cat(top)[copy_of]
 
 
-@torch.no_grad()
-def generate_rows(
-    denoiser: Denoiser,
-    diffusion: GaussianDiffusion,
-    graph: Adjacency,
-    rows: Tensor,
-    block_rows: int,
-    sampling_steps: int = 0,
-    noise: NoiseOfRows | None = None,
-) -> Tensor:
-    """The generated rows themselves, [n_rows, N]; arguments as in :func:`generate_top_k`.
-
-    For inspection and tests: memory grows with n_rows · N.
-    """
-    chain = HiddenChain(denoiser, diffusion)
-    weight, bias = denoiser.output.weight, denoiser.output.bias
-    blocks = _generate(chain, graph, rows, block_rows, sampling_steps, noise)
-    return torch.cat([torch.addmm(bias, g, weight.t(), beta=chain.bias_share) for g in blocks])
-
-
 @dataclass(frozen=True, eq=False)
 class ChainStart:
     """What the chain needs to know of its first rows χ_s.

@@ -166,10 +166,6 @@ class KnowledgeGraph:
         )
         return ScoreSlots(slot[: self.n_edges], slot[self.n_edges :], pattern)
 
-    def csr(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The 0/1 adjacency matrix A as a CSR tensor, [n_entities, n_entities]."""
-        return self.pattern.matrix(torch.ones(self.n_edges, dtype=dtype, device=self.device))
-
     def sample(self, max_edges_per_head: int, uniform_keys: Tensor | None = None) -> KnowledgeGraph:
         """At most so many edges of each head, uniformly without replacement (SPEC 1.4).
 

@@ -175,22 +175,6 @@ def ckgc_target(user: Tensor, item: Tensor, user_embedding: Tensor, n_items: int
     return F.embedding_bag(user, user_embedding, indptr, mode="sum", include_last_offset=True)
 
 
-def ckgc_loss(x0_hat: Tensor, item_target: Tensor, entity: Tensor) -> Tensor:
-    """Collaborative knowledge graph convolution: mean_d (χ̂[:, :I] (Rᵀ E_u) - E_e)². [B].
-
-    Args:
-        x0_hat: predicted rows, [B, N].
-        item_target: Rᵀ E_u, [I, d].
-        entity: E_e of the rows' entities, [B, d].
-    """
-    return (x0_hat[:, : item_target.shape[0]] @ item_target - entity).square().mean(1)
-
-
-def diffusion_loss(elbo: Tensor, ckgc: Tensor, ckgc_weight: float) -> Tensor:
-    """(1 - λ) mean(elbo) + λ mean(ckgc), both [B]. Scalar."""
-    return (1 - ckgc_weight) * elbo.mean() + ckgc_weight * ckgc.mean()
-
-
 def diffusion_terms(
     denoiser: Denoiser,
     diffusion: GaussianDiffusion,

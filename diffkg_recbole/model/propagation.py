@@ -50,17 +50,12 @@ class BipartiteGraph:
         """Pairs in the order (item, user)."""
         return torch.argsort(self.item, stable=True)
 
-    @cached_property
-    def _degree(self) -> Tensor:
-        return self._count(self.user, self.item)
-
     def operator(
         self,
         *,
         self_loops: bool,
         dtype: torch.dtype = torch.float32,
         keep: Tensor | None = None,
-        renormalize: bool = True,
     ) -> Tensor:
         """D^-1/2 (B + 1) D^-1/2, or D^-1/2 B D^-1/2 without self loops.
 
@@ -71,19 +66,18 @@ class BipartiteGraph:
             self_loops: whether the identity is added.
             dtype: of the values; they are computed in float64.
             keep: use only the pairs where it holds, [n_pairs] bool, in the order of ``user``
-                and ``item``; None: all.
-            renormalize: with ``keep``, whether D counts the kept pairs (True) or all pairs.
+                and ``item``; D counts them alone. None: all.
 
         Returns:
             Symmetric CSR matrix, [n_users + n_items, n_users + n_items].
         """
         user, item, by_item = self.user, self.item, self._by_item
         if keep is not None:
-            # The kept pairs in item order: their new numbers, read in the old order.
+            # The kept pairs in item order: their numbers among the kept, item by item.
             number = torch.cumsum(keep, 0) - 1
             by_item = number[by_item[keep[by_item]]]
             user, item = user[keep], item[keep]
-        degree = self._degree if keep is None or not renormalize else self._count(user, item)
+        degree = self._count(user, item)
         pattern = self._pattern(user, item, by_item, self_loops)
         # A node of degree 0 would get an infinite scale, but no entry refers to it.
         scale = (degree + int(self_loops)).double().rsqrt()
@@ -108,28 +102,13 @@ class BipartiteGraph:
         return CsrPattern(row_starts(rows, n_nodes), columns, n_nodes, rows=rows)
 
 
-def bipartite_operator(
-    user: Tensor,
-    item: Tensor,
-    n_users: int,
-    n_items: int,
-    *,
-    self_loops: bool,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """The normalised operator of all given pairs; see :meth:`BipartiteGraph.operator`."""
-    return BipartiteGraph(user, item, n_users, n_items).operator(
-        self_loops=self_loops, dtype=dtype
-    )
-
-
 def propagate(
     operator: Tensor, user: Tensor, item: Tensor, n_layers: int
 ) -> tuple[Tensor, Tensor]:
     """Sum over layers 0..n_layers of the propagated embeddings: Σ_l Âˡ E.
 
     Args:
-        operator: Â of :func:`bipartite_operator`, in the embeddings' dtype.
+        operator: Â of :meth:`BipartiteGraph.operator`, in the embeddings' dtype.
         user: [n_users, d].
         item: [n_items, d].
         n_layers: number of propagation layers.

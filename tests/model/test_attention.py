@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks import reference
 from diffkg_recbole.model.attention import RelationAttention, dropped_and_normalized
 from diffkg_recbole.model.draws import Draws
 from diffkg_recbole.model.graph import KnowledgeGraph
@@ -42,24 +42,14 @@ def make_attention(**changes) -> RelationAttention:
 def plain_attention(
     attention: RelationAttention, entity, relation, graph: KnowledgeGraph, keep_masks=()
 ) -> torch.Tensor:
-    """SPEC 2 edge by edge: an E × 2d matrix, torch's softmax per head, torch's dropout scale."""
-    total = x = entity
-    for _, mask in itertools.zip_longest(range(attention.n_hops), keep_masks):
-        message = torch.cat((x[graph.head], x[graph.tail]), dim=1) @ attention.weight
-        if attention.bias is not None:
-            message = message + attention.bias
-        score = (message * relation[graph.relation]).sum(1)
-        score = torch.where(score > 0, score, attention.slope * score)
-        rows = []
-        for head in range(graph.n_entities):
-            own = graph.head == head
-            rows.append(x[head] + score[own].softmax(0) @ x[graph.tail[own]])
-        y = torch.stack(rows)
-        if mask is not None:
-            y = torch.where(mask, y / (1 - attention.message_dropout), torch.zeros_like(y))
-        x = functional.normalize(y)
-        total = attention.residual_weight * total + x if attention.readout == "residual" else x
-    return total
+    """The reference form with the settings and parameters of a module."""
+    return reference.attention(
+        entity, relation, attention.weight, (graph.head, graph.tail, graph.relation),
+        attention.n_hops,
+        attention.residual_weight if attention.readout == "residual" else None,
+        attention.message_dropout if keep_masks else 0.0,
+        bias=attention.bias, slope=attention.slope, keep_masks=keep_masks,
+    )
 
 
 def assert_equals_plain_form(attention: RelationAttention, graph: KnowledgeGraph, masks=None):
@@ -271,14 +261,7 @@ def test_equals_the_edge_by_edge_form_on_a_real_graph():
     dense, distinct = (make_attention(table=table) for table in TABLES)
     distinct.load_state_dict(dense.state_dict())
 
-    score = torch.cat((entity[graph.head], entity[graph.tail]), 1) @ dense.weight
-    score = functional.leaky_relu((score * relation[graph.relation]).sum(1), 0.2)
-    weight = (score - score.detach().max()).exp()
-    total = torch.zeros(graph.n_entities).double().index_add(0, graph.head, weight)
-    weight = (weight / total[graph.head]).unsqueeze(1)
-    messages = torch.zeros_like(entity).index_add(0, graph.head, weight * entity[graph.tail])
-    plain = 0.5 * entity + functional.normalize(entity + messages)
-
+    plain = plain_attention(dense, entity, relation, graph)
     cotangent = random(graph.n_entities, DIM, seed=2).detach()
     expected = torch.autograd.grad(plain, (entity, relation, dense.weight), cotangent)
     for attention in (dense, distinct):

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from benchmarks import reference
 from diffkg_recbole.model.denoiser import Denoiser, time_embedding
-from tests.denoisers import plain_prediction, random_denoiser, recorded_denoiser
+from tests.denoisers import plain_prediction, prediction, random_denoiser, recorded_denoiser
 
 
 @pytest.mark.parametrize("size", [10, 11])
@@ -19,12 +20,10 @@ def test_time_embedding_equals_the_recorded_one(golden, size):
 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_time_embedding_equals_the_plain_form(size):
-    found = time_embedding(torch.tensor([0, 3]), size, torch.float64)
-    half = size // 2
-    for row, t in enumerate((0, 3)):
-        angles = [t * 10000.0 ** (-i / half) for i in range(half)]
-        plain = [*map(math.cos, angles), *map(math.sin, angles), *[0.0] * (size % 2)]
-        assert found[row].tolist() == pytest.approx(plain, rel=1e-12)
+    t = torch.tensor([0, 3])
+    torch.testing.assert_close(
+        time_embedding(t, size, torch.float64), reference.time_embedding(t, size, torch.float64),
+        rtol=1e-12, atol=0)
 
 
 def test_prediction_equals_the_recorded_ones(golden):
@@ -33,7 +32,7 @@ def test_prediction_equals_the_recorded_ones(golden):
     mask = torch.tensor(golden["in/drop_mask"]) > 0
     for name, keep_mask in (("eval", None), ("train_nodrop", None), ("train_mask", mask)):
         expected = torch.tensor(golden[f"denoise/{name}"])
-        found = denoiser(x_t, t, keep_mask)
+        found = prediction(denoiser, x_t, t, keep_mask)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, msg=name)
 
 
@@ -49,8 +48,8 @@ def test_prediction_and_gradients_equal_the_plain_form(hidden_sizes, normalize, 
     t = torch.tensor([0, 4, 2, 2])
     mask = torch.rand(4, 9, generator=generator) < 0.7 if with_mask else None
     results = []
-    for forward in (denoiser, lambda *inputs: plain_prediction(denoiser, *inputs)):
-        predicted = forward(x_t, t, mask)
+    for form in (prediction, plain_prediction):
+        predicted = form(denoiser, x_t, t, mask)
         results.append((predicted, *torch.autograd.grad(
             (predicted * cotangent).sum(), list(denoiser.parameters())
         )))

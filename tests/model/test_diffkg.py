@@ -7,6 +7,7 @@ import pytest
 import torch
 from recbole.utils import KGDataLoaderState
 
+from benchmarks import reference
 from diffkg_recbole.config import Config
 from diffkg_recbole.errors import ConfigurationError
 from diffkg_recbole.model.diffkg import DiffKGNetwork, DiffKGSettings
@@ -49,47 +50,25 @@ def network(settings=None, draws=None, seed=0, **changes):
 
 
 def plain_losses(net, main, auxiliary, user, positive, negative):
-    """The objective in plain float64, edge by edge (SPEC 2, 3 and 5)."""
+    """The three parts of the objective, put together from the reference forms."""
     s = net.settings
+    operator = reference.bipartite_operator(
+        net.user, net.item, net.n_users, net.n_items, dtype=torch.float64)
 
     def represent(graph):
-        x, out = net.entity_embedding, net.entity_embedding
-        for _ in range(s.n_hops):
-            joined = torch.cat([x[graph.head], x[graph.tail]], 1) @ net.attention.weight
-            score = torch.nn.functional.leaky_relu(
-                (joined * net.relation_embedding[graph.relation]).sum(1), 0.2)
-            new = x.clone()
-            for h in graph.head.unique():
-                mine = graph.head == h
-                new[h] = x[h] + (score[mine].softmax(0)[:, None] * x[graph.tail[mine]]).sum(0)
-            x = torch.nn.functional.normalize(new)
-            out = s.residual_weight * out + x
-        nodes = torch.cat([net.user_embedding, out[: net.n_items]])
-        total, size = nodes, len(nodes)
-        adjacency = torch.eye(size, dtype=torch.float64)
-        adjacency[net.user, net.n_users + net.item] = 1
-        adjacency[net.n_users + net.item, net.user] = 1
-        scale = adjacency.sum(1).rsqrt()
-        adjacency = scale[:, None] * adjacency * scale
-        for _ in range(s.n_layers):
-            nodes = adjacency @ nodes
-            total = total + nodes
-        return total[: net.n_users], total[net.n_users:]
+        entity = reference.attention(
+            net.entity_embedding, net.relation_embedding, net.attention.weight,
+            (graph.head, graph.tail, graph.relation), s.n_hops, s.residual_weight)
+        return reference.propagation(
+            operator, net.user_embedding, entity[: net.n_items], s.n_layers
+        ).split((net.n_users, net.n_items))
 
-    users, items = represent(main)
-    other_users, other_items = represent(auxiliary)
-    difference = (users[user] * (items[positive] - items[negative])).sum(1)
-    ranking = -torch.log(torch.sigmoid(difference)).sum() / s.train_batch_size
-    penalty = s.reg_weight * sum((p**2).sum() for p in net.recommender_parameters())
-
-    def contrast(anchors, candidates, nodes):
-        unit = torch.nn.functional.normalize
-        similarity = torch.exp(unit(anchors[nodes]) @ unit(candidates).T / s.temperature)
-        own = similarity[torch.arange(len(nodes)), nodes]
-        return -torch.log(own / similarity.sum(1)).mean()
-
-    cl = contrast(other_items, items, positive) + contrast(other_users, users, user)
-    return ranking, penalty, s.contrastive_weight * cl
+    (users, items), (other_users, other_items) = represent(main), represent(auxiliary)
+    contrast = reference.info_nce(other_items, items, positive, s.temperature)
+    contrast = contrast + reference.info_nce(other_users, users, user, s.temperature)
+    return (reference.bpr(users, items, (user, positive, negative), s.train_batch_size),
+            s.reg_weight * reference.l2(net.recommender_parameters()),
+            s.contrastive_weight * contrast)
 
 
 @pytest.mark.usefixtures("_exact")

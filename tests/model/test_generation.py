@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks import reference
 from diffkg_recbole.model import generation
 from diffkg_recbole.model.diffusion import GaussianDiffusion
-from diffkg_recbole.model.generation import generate_rows, generate_top_k
+from diffkg_recbole.model.generation import generate_top_k
 from diffkg_recbole.model.rows import SparseRows
 from tests.denoisers import (
     NOISY_SCHEDULE,
     RECORDED_SCHEDULE,
+    generated_rows,
     graph_of,
     plain_prediction,
     random_denoiser,
@@ -29,13 +31,11 @@ def noise_of_rows(rows: torch.Tensor) -> torch.Tensor:
     return torch.randn(N, N, dtype=torch.float64, generator=generator)[rows]
 
 
-def step_by_step(denoiser, diffusion, matrix, sampling_steps=0):
-    with torch.no_grad():
-        return diffusion.reverse(
-            lambda x_t, t: plain_prediction(denoiser, x_t, t), matrix[ROWS],
-            sampling_steps=sampling_steps,
-            noise=noise_of_rows(ROWS) if sampling_steps else None,
-        )
+def step_by_step(denoiser, schedule, matrix, sampling_steps=0):
+    return reference.generate(
+        lambda x_t, t: plain_prediction(denoiser, x_t, t), reference.Schedule(**schedule),
+        matrix[ROWS], sampling_steps, noise_of_rows(ROWS) if sampling_steps else None,
+    )
 
 
 @pytest.fixture(params=[
@@ -54,14 +54,14 @@ def problem(request):
     settings, schedule, sampling_steps = request.param
     matrix = random_matrix(N)
     denoiser, diffusion = random_denoiser(N, **settings), GaussianDiffusion(**schedule)
-    expected = step_by_step(denoiser, diffusion, matrix, sampling_steps)
+    expected = step_by_step(denoiser, schedule, matrix, sampling_steps)
     return denoiser, diffusion, matrix, sampling_steps, expected
 
 
 @pytest.mark.parametrize("block_rows", [1, 4, 100])
 def test_rows_equal_the_step_by_step_chain(problem, block_rows):
     denoiser, diffusion, matrix, sampling_steps, expected = problem
-    found = generate_rows(
+    found = generated_rows(
         denoiser, diffusion, graph_of(matrix), ROWS, block_rows, sampling_steps, noise_of_rows
     )
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
@@ -82,7 +82,6 @@ def test_top_columns_equal_those_of_the_step_by_step_chain(
     value, column = expected.topk(k, dim=1)
     torch.testing.assert_close(expected.gather(1, top), value, rtol=0, atol=1e-9)
     # Without ties the columns themselves must agree.
-    assert float(-value.diff(dim=1).max() if k > 1 else 1.0) > -1e-9
     without_ties = (value.diff(dim=1).abs() > 1e-9).all(1)
     assert int(without_ties.sum()) >= len(ROWS) - 2
     assert torch.equal(top[without_ties], column[without_ties])
@@ -93,7 +92,7 @@ def test_top_columns_equal_those_of_the_step_by_step_chain(
                          [("diff/p_sample_all", 0), ("diff/p_sample_all_s3", 3)])
 def test_rows_equal_the_recorded_ones(golden, recorded, sampling_steps):
     noise = torch.tensor(golden["in/noise_all"])
-    found = generate_rows(
+    found = generated_rows(
         recorded_denoiser(golden), recorded_diffusion(), recorded_graph(golden),
         torch.arange(90), 32, sampling_steps, lambda rows: noise[rows],
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import reference
 from diffkg_recbole.model.graph import KnowledgeGraph
 
 N_ENTITIES, N_RELATIONS = 12, 3
@@ -36,28 +37,19 @@ def edges(graph: KnowledgeGraph) -> list[tuple[int, int, int]]:
     return list(zip(graph.head.tolist(), graph.tail.tolist(), graph.relation.tolist()))
 
 
-def plain_edges(triples: np.ndarray) -> list[tuple[int, int, int]]:
-    """SPEC 1.1 and 1.2 word by word."""
-    forward = sorted({tuple(triple) for triple in triples.tolist()})
-    relation_of: dict[tuple[int, int], int] = {}
-    for head, relation, tail in forward:
-        relation_of.setdefault((head, tail), relation)
-    for head, relation, tail in forward:
-        relation_of.setdefault((tail, head), relation + N_RELATIONS)
-    return [(head, tail, relation) for (head, tail), relation in sorted(relation_of.items())]
-
-
 def test_from_triples_equals_the_recorded_edges(golden):
     graph = golden_graph(golden)
     assert edges(graph) == sorted(map(tuple, golden["data/kg_edges"].tolist()))
-    assert (graph.csr().to_dense().numpy() == golden["data/kg_matrix"]).all()
+    ones = graph.pattern.matrix(torch.ones(graph.n_edges))
+    assert (ones.to_dense().numpy() == golden["data/kg_matrix"]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_from_triples_equals_the_plain_form(seed):
     triples = random_triples(seed)
     graph = KnowledgeGraph.from_triples(triples, N_ENTITIES, N_RELATIONS)
-    assert edges(graph) == plain_edges(triples)
+    assert edges(graph) == reference.edges_of_triples(
+        map(tuple, triples.tolist()), N_RELATIONS)
     assert graph.n_relations == 2 * N_RELATIONS
     shuffled = np.random.default_rng(seed).permutation(triples)
     assert edges(KnowledgeGraph.from_triples(shuffled, N_ENTITIES, N_RELATIONS)) == edges(graph)
@@ -174,11 +166,8 @@ def test_rebuild_equals_the_recorded_graph(golden, name, scores, k):
 
 
 def plain_rebuild(graph: KnowledgeGraph, top: torch.Tensor, rows: list[int]):
-    relation_of = {(head, tail): relation for head, tail, relation in edges(graph)}
-    pairs = {(row, tail) for row, tails in zip(rows, top.tolist()) for tail in tails}
-    pairs |= {(tail, head) for head, tail in pairs}
-    kept = sorted(pair for pair in pairs if pair in relation_of)
-    return [(head, tail, relation_of[head, tail]) for head, tail in kept]
+    edges = graph.head, graph.tail, graph.relation
+    return reference.rebuild(top, reference.relation_of_pairs(edges), rows)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

@@ -1,4 +1,4 @@
-"""KGCL's network against plain float64 forms, written out entity by entity in the test."""
+"""KGCL's network against the reference forms in float64."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import reference
 from diffkg_recbole.model.graph import KnowledgeGraph
 from diffkg_recbole.model.kgcl.draws import KGCLDraws
 from diffkg_recbole.model.kgcl.edge_dropout import InteractionDropout
@@ -49,31 +50,16 @@ for _name in ("kg_subset", "interaction_uniform", "kg_keep", "interaction_keep",
 # ---- the plain forms --------------------------------------------------------------------------
 
 
-def plain_attention(network: KGCLNetwork, edges, masks=None) -> np.ndarray:
-    """Attention over ``edges`` [(head, relation, tail)], hop by hop and edge by edge."""
-    weight = network.attention.weight.detach().numpy()
-    bias = network.attention.bias.detach().numpy()
-    relations = network.relation_embedding.detach().numpy()
-    x = network.entity_embedding.detach().numpy()
-    for hop in range(network.settings.n_hops):
-        new = np.zeros_like(x)
-        for entity in range(len(x)):
-            own = [(r, t) for h, r, t in edges if h == entity]
-            scores = [
-                ((np.concatenate([x[entity], x[t]]) @ weight + bias) * relations[r]).sum()
-                for r, t in own
-            ]
-            scores = [s if s > 0 else 0.2 * s for s in scores]
-            total = sum(math.exp(s) for s in scores)
-            new[entity] = x[entity]
-            for (_, tail), score in zip(own, scores):
-                new[entity] += math.exp(score) / total * x[tail]
-            if masks is not None:
-                new[entity] *= masks[hop][entity].numpy() / (1 - network.settings.message_dropout)
-            norm = np.sqrt((new[entity] ** 2).sum())
-            new[entity] /= max(norm, 1e-12)
-        x = new
-    return x
+def plain_attention(network: KGCLNetwork, edges, masks=()) -> np.ndarray:
+    """The reference form over ``edges`` [(head, relation, tail)]."""
+    head, relation, tail = torch.tensor(edges).T
+    attention, settings = network.attention, network.settings
+    with torch.no_grad():
+        return reference.attention(
+            network.entity_embedding, network.relation_embedding, attention.weight,
+            (head, tail, relation), settings.n_hops, None,
+            settings.message_dropout if masks else 0.0, bias=attention.bias, keep_masks=masks,
+        ).numpy()
 
 
 def edges_of(graph: KnowledgeGraph, keep=None) -> list[tuple[int, int, int]]:
@@ -100,25 +86,18 @@ def plain_operator(pairs, degree_pairs=None, factor: float = 1.0) -> np.ndarray:
     return adjacency
 
 
-def plain_represent(network: KGCLNetwork, edges, operator, masks=None):
-    items = plain_attention(network, edges, masks)[:N_ITEMS]
-    layer = np.concatenate([network.user_embedding.detach().numpy(), items])
-    total = layer.copy()
-    for _ in range(network.settings.n_layers):
-        layer = operator @ layer
-        total += layer
-    return total[:N_USERS], total[N_USERS:]
+def plain_represent(network: KGCLNetwork, edges, operator, masks=()):
+    items = torch.from_numpy(plain_attention(network, edges, masks)[:N_ITEMS])
+    nodes = reference.propagation(
+        torch.from_numpy(operator), network.user_embedding.detach(), items,
+        network.settings.n_layers)
+    users, items = nodes.split((N_USERS, N_ITEMS))
+    return users.numpy(), items.numpy()
 
 
 def plain_info_nce(anchors, candidates, index, temperature: float) -> float:
-    def cosine(a, b):
-        return (a @ b) / math.sqrt((a @ a) * (b @ b))
-
-    total = 0.0
-    for i in index.tolist():
-        similarities = [cosine(anchors[i], c) / temperature for c in candidates]
-        total += math.log(sum(math.exp(s) for s in similarities)) - similarities[i]
-    return total
+    views = torch.from_numpy(anchors), torch.from_numpy(candidates)
+    return float(reference.info_nce(*views, index, temperature, "sum"))
 
 
 # ---- representations --------------------------------------------------------------------------

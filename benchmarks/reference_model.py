@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import plain
-
-Edges = tuple[Tensor, Tensor, Tensor]
+from benchmarks import reference
+from benchmarks.reference import Edges
 
 
 def edges_of(graph: Any) -> Edges:
@@ -32,17 +31,17 @@ class PlainModel:
                   network.attention.weight)
         self.parameters = [t.detach().clone().requires_grad_() for t in tables]
         self.user, self.entity, self.relation, self.weight = self.parameters
-        self.denoiser = plain.Denoiser(network.denoiser)
-        self.schedule = plain.Schedule(
+        self.denoiser = reference.Denoiser(network.denoiser)
+        self.schedule = reference.Schedule(
             settings.steps, settings.noise_scale, settings.noise_min, settings.noise_max)
-        self.operator = plain.bipartite_operator(
+        self.operator = reference.bipartite_operator(
             network.user, network.item, self.n_users, self.n_items)
         pairs = torch.stack([network.item, network.user])
         self.interactions = torch.sparse_coo_tensor(
             pairs, torch.ones(pairs.shape[1]), (self.n_items, self.n_users)).coalesce()
         self.training_edges = edges_of(network.training_graph)
         self.denoised_edges = edges_of(network.denoised_graph)
-        self.relation_of = plain.relation_of_pairs(edges_of(network.graph))
+        self.relation_of = reference.relation_of_pairs(edges_of(network.graph))
         self.graph = network.graph
         rate = 1e-3
         self.optimizer = torch.optim.Adam(self.parameters, lr=rate)
@@ -72,7 +71,7 @@ class PlainModel:
     def diffusion_loss(self, entity: Tensor, draws: Any) -> Tensor:
         """Loss of a batch of rows."""
         x0 = self.rows[entity]
-        return plain.diffusion_loss(
+        return reference.diffusion_loss(
             self.denoiser, self.schedule, x0, draws.time_steps(len(x0), self.settings.steps),
             draws.noise(*x0.shape), self.interactions, self.user.detach(),
             self.entity.detach()[entity], self.settings.ckgc_weight,
@@ -84,13 +83,13 @@ class PlainModel:
         blocks = self.rows.split(self.settings.diffusion_batch_size)
         k = self.settings.rebuild_k
         return torch.cat([
-            plain.generate(self.denoiser, self.schedule, x0).topk(k, dim=1).indices
+            reference.generate(self.denoiser, self.schedule, x0).topk(k, dim=1).indices
             for x0 in blocks
         ])
 
     def rebuild(self, top: Tensor, draws: Any) -> None:
         """The denoised graph of these columns and of one keep draw per edge."""
-        edges = plain.rebuild(top, self.relation_of)
+        edges = reference.rebuild(top, self.relation_of)
         uniform = draws.keep_uniform(len(edges)).tolist()
         kept = [e for e, u in zip(edges, uniform) if u + self.settings.keep_rate >= 1]
         if kept:
@@ -102,11 +101,11 @@ class PlainModel:
     def represent(self, edges: Edges, dropout: float) -> tuple[Tensor, Tensor]:
         """Users and items."""
         settings = self.settings
-        entity = plain.attention(
+        entity = reference.attention(
             self.entity, self.relation, self.weight, edges, settings.n_hops,
             settings.residual_weight, dropout,
         )
-        nodes = plain.propagation(
+        nodes = reference.propagation(
             self.operator, self.user, entity[: self.n_items], settings.n_layers)
         users, items = nodes.split([self.n_users, self.n_items])
         return users, items
@@ -117,11 +116,11 @@ class PlainModel:
         views = [self.denoised_edges, self.training_edges]
         main, other = views if settings.cl_pattern == 0 else reversed(views)
         users, items = self.represent(main, settings.message_dropout)
-        ranking = plain.bpr(users, items, (user, positive, negative), settings.train_batch_size)
-        penalty = settings.reg_weight * sum(p.square().sum() for p in self.parameters)
+        ranking = reference.bpr(users, items, (user, positive, negative), settings.train_batch_size)
+        penalty = settings.reg_weight * reference.l2(self.parameters)
         other_users, other_items = self.represent(other, settings.message_dropout)
-        contrast = plain.info_nce(other_items, items, positive, settings.temperature)
-        contrast = contrast + plain.info_nce(other_users, users, user, settings.temperature)
+        contrast = reference.info_nce(other_items, items, positive, settings.temperature)
+        contrast = contrast + reference.info_nce(other_users, users, user, settings.temperature)
         return ranking + penalty + settings.contrastive_weight * contrast
 
     def step(self, user: Tensor, positive: Tensor, negative: Tensor) -> float:
@@ -154,10 +153,10 @@ class PlainModel:
             batch = slice(begin, begin + batch_users)
             scores = user[users[batch]] @ item.T
             scores[_places(history[batch])] = -torch.inf
-            hit, count = plain.ranked_hits(scores, _places(positives[batch]), max(cutoffs))
+            hit, count = reference.ranked_hits(scores, _places(positives[batch]), max(cutoffs))
             hits.append(hit)
             counts.append(count)
-        return plain.metrics(torch.cat(hits), torch.cat(counts), cutoffs)
+        return reference.metrics(torch.cat(hits), torch.cat(counts), cutoffs)
 
 
 def _places(items: list[Tensor]) -> tuple[Tensor, Tensor]:
