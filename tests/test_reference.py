@@ -179,3 +179,13 @@ def test_generation(golden, recorded, name, sampling_steps):
         torch.tensor(golden["data/kg_matrix"]).float(), sampling_steps,
         torch.tensor(golden["in/noise_all"]) if sampling_steps else None)
     close(rows, golden[f"diff/{name}"], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_metrics(golden, k):
+    test = golden["data/tst"]
+    positives = [set(test[test[:, 0] == user, 1].tolist()) for user in golden["eval/users"]]
+    hits = torch.tensor([[item in mine for item in top]
+                         for mine, top in zip(positives, golden[f"eval/top{k}"].tolist())])
+    found = reference.metrics(hits, torch.tensor([len(mine) for mine in positives]), [k])
+    assert [found[f"recall@{k}"], found[f"ndcg@{k}"]] == pytest.approx(golden[f"eval/mean{k}"])

@@ -281,10 +281,18 @@ def test_random_graphs_have_the_size_of_the_rebuilt_one(control):
 
 
 def test_only_items_are_diffused_where_the_settings_say_so():
-    net = network(diffuse_rows="items")
+    net = network(diffuse_rows="items", rebuild_k=4, keep_rate=1.0)
     assert net.n_rows == SIZES[1]
-    assert net.generated_top().shape == (SIZES[1], 1)
-    assert net.rebuild(net.generated_top()) is None or net.denoised_graph.n_edges > 0
+    top = net.generated_top()
+    assert top.shape == (SIZES[1], 4)
+    assert net.rebuild(top) is None
+    whole, rebuilt = net.graph, net.denoised_graph
+    relation_of = reference.relation_of_pairs((whole.head, whole.tail, whole.relation))
+    expected = reference.rebuild(top, relation_of, range(SIZES[1]))
+    assert list(zip(rebuilt.head.tolist(), rebuilt.tail.tolist(), rebuilt.relation.tolist()))\
+        == expected
+    assert 0 < len(expected) < whole.n_edges
+    assert (torch.minimum(rebuilt.head, rebuilt.tail) < SIZES[1]).all()  # an item at one end
 
 
 def test_inverse_relations_in_the_data_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 import diffkg_recbole
 from diffkg_recbole.config import Config
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.evaluation import evaluator
 from diffkg_recbole.evaluation.evaluator import divided_users
 from diffkg_recbole.parallel import Part, gather_rows, process_rows, sum_gradients
 from diffkg_recbole.quick_start import prepare, run_recbole
@@ -299,10 +300,13 @@ def test_a_trainer_with_a_loop_of_its_own_is_refused():
         trainer.set_reduce_hook()
 
 
-def test_users_are_divided_only_for_metrics_that_can_be_put_together():
-    config = {"single_spec": True, "metrics": ["Recall", "NDCG"]}
-    assert divided_users(config, 5) == slice(0, 5)
-    assert divided_users({**config, "metrics": ["Recall", "GAUC"]}, 5) == slice(0, 5)
+def test_users_are_divided_only_for_metrics_that_can_be_put_together(monkeypatch):
+    divided, whole = {"metrics": ["Recall", "NDCG"]}, {"metrics": ["Recall", "GAUC"]}
+    assert divided_users({**divided, "single_spec": True}, 5) == slice(0, 5)
+    for rank, own in enumerate([slice(0, 3), slice(3, 5)]):
+        monkeypatch.setattr(evaluator, "rank_and_world", lambda config, rank=rank: (rank, WORLD))
+        assert divided_users(divided, 5) == own
+        assert divided_users(whole, 5) == slice(0, 5)
 
 
 def test_batches_reach_the_device_as_they_are():
