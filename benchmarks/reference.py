@@ -261,10 +261,10 @@ def elbo(schedule: Schedule, x0: Tensor, x0_hat: Tensor, t: Tensor) -> Tensor:
 
 
 def ckgc(x0_hat: Tensor, target: Tensor, entity: Tensor) -> Tensor:
-    """mean_d ( χ̂_0[:, :I] (Rᵀ E_u) - E_e )². [B].
+    """mean_d ( χ̂_0[:, :I] (Yᵀ E_u) - E_e )². [B].
 
     Args:
-        target: Rᵀ E_u, [I, d].
+        target: Yᵀ E_u, [I, d].
         entity: embeddings of the rows' entities, [B, d].
     """
     return (x0_hat[:, : target.shape[0]] @ target - entity).square().mean(1)
@@ -283,7 +283,7 @@ def diffusion_loss(
 
     Args:
         x0: [B, N].
-        interactions: Rᵀ, sparse [I, U].
+        interactions: Yᵀ, sparse [I, U].
         entity_embedding: of the rows' entities, [B, d].
     """
     x0_hat = denoiser(noised(schedule, x0, t, noise), t)

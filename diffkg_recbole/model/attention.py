@@ -1,4 +1,4 @@
-"""Relation-aware attention over a knowledge graph (SPEC 2)."""
+"""Relation-aware attention over a knowledge graph (mathematics 3.1)."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class RelationAttention(nn.Module):
     Read-out "residual": res ← residual_weight · res + x' after each hop, res starts as x.
     Read-out "last": the last hop's x' alone.
 
-    Scores are computed in the factored form x_h · (W₁ r) + x_t · (W₂ r), W = [W₁; W₂]: two
-    scalars gathered per edge, from a table over entities and relations. The table is dense
-    [n_entities, 2 n_relations] or, when that would cost more, holds only the (entity, relation)
-    pairs that occur in the graph; the values are the same.
+    Scores are computed in the factored form x_h · (W₁ r) + x_t · (W₂ r), W = [W₁; W₂]
+    (mathematics 8.1): two scalars gathered per edge, from a table over entities and relations.
+    The table is dense [n_entities, 2 n_relations] or, when that would cost more, holds only the
+    (entity, relation) pairs that occur in the graph; the values are the same.
 
     Args:
         dim: embedding size d.

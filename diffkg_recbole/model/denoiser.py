@@ -1,4 +1,4 @@
-"""The network that predicts a clean graph row from a noisy one (SPEC 4)."""
+"""The network that predicts a clean graph row from a noisy one (mathematics 5.3)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Denoiser(nn.Module):
         hidden_sizes: widths on the way in; the first is H.
         time_embedding_size: e.
         normalize: divide each row by its 2-norm first.
-        dropout: share of the input columns that a keep mask drops.
+        dropout: share of the input columns that a keep mask drops. The draw is the caller's, in
+            training and evaluation mode alike: see :func:`.diffusion_terms`.
 
     Raises:
         ValueError: no hidden layer, or a dropout outside [0, 1).

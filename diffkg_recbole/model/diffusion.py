@@ -1,7 +1,7 @@
-"""Gaussian diffusion of graph rows (SPEC 4). Knows nothing of the network that denoises.
+"""Gaussian diffusion of graph rows (mathematics 5.1, 5.2). Knows nothing of the denoising network.
 
 Time steps t run over 0..T-1: χ_0 in the formulas' sense is the clean row, and step t = 0 carries
-the least noise, not none. Following SPEC, ᾱ_{-1} = 1.
+the least noise, not none; ᾱ_{-1} = 1.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class GaussianDiffusion(nn.Module):
     def weigh(self, squared_error: Tensor, t: Tensor) -> Tensor:
         """w_t times the mean squared error of each row, [B]. [B] float64.
 
-        w_0 = 1, w_t = SNR(t-1) - SNR(t) with SNR = ᾱ / (1 - ᾱ) (mathematics 5.3).
+        w_0 = 1, w_t = SNR(t-1) - SNR(t) with SNR = ᾱ / (1 - ᾱ) (mathematics 5.4).
         """
         return self.loss_weight[t] * squared_error
 

@@ -1,4 +1,4 @@
-"""Every random draw of a model in one object, so that any of them can be replaced or recorded."""
+"""Every random draw of a model in one object, replaceable and recordable (mathematics 6)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Draws:
         self._device = torch.Generator(device=self.device).manual_seed(seed)
 
     def edge_keys(self, n_edges: int) -> Tensor:
-        """Uniform sort keys that pick each head's sampled edges (SPEC 1.4). [n_edges] float64."""
+        """Uniform sort keys that pick each head's sampled edges (mathematics 2.2).
+
+        [n_edges] float64.
+        """
         return torch.rand(n_edges, generator=self._host, dtype=torch.float64)
 
     def row_order(self, n_rows: int) -> Tensor:

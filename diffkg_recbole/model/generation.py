@@ -1,4 +1,4 @@
-"""The largest columns of generated rows, without the rows (SPEC 4, "Generation").
+"""The largest columns of generated rows, without the rows (mathematics 5.5, 8.2).
 
 Every χ_t of the reverse chain is a combination of its start χ_s, of a vector g of the last hidden
 layer's width, and of the output bias:  χ_t = a χ_s + W_out g + γ b_out.  All that the next step

@@ -1,4 +1,4 @@
-"""The matrix Wᵀ W of a tall matrix W."""
+"""The matrix Wᵀ W of a tall matrix W (mathematics 8.2, 8.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The knowledge graph as sorted edges: building, sampling, look-up and rebuilding (SPEC 1 and 4).
+"""The knowledge graph as sorted edges: building, sampling, look-up (mathematics 2) and rebuilding
+(mathematics 5.6).
 
 Everything is done on whole tensors by sorting and searching; memory grows with the number of
 edges only, never with entities × entities.
@@ -51,7 +52,7 @@ class KnowledgeGraph:
         cls, triples: np.ndarray, n_entities: int, n_forward_relations: int
     ) -> KnowledgeGraph:
         """The graph A of a list of triples: distinct triples and their inverses, one edge per
-        ordered pair (SPEC 1.1, 1.2).
+        ordered pair (mathematics 2.1).
 
         Of several relations between the same ordered pair the first counts in the order
         "ascending forward triples, then their inverses", which is the lowest relation number.
@@ -167,7 +168,7 @@ class KnowledgeGraph:
         return ScoreSlots(slot[: self.n_edges], slot[self.n_edges :], pattern)
 
     def sample(self, max_edges_per_head: int, uniform_keys: Tensor | None = None) -> KnowledgeGraph:
-        """At most so many edges of each head, uniformly without replacement (SPEC 1.4).
+        """At most so many edges of each head, uniformly without replacement (mathematics 2.2).
 
         Args:
             max_edges_per_head: -1 for all edges.
@@ -191,7 +192,7 @@ class KnowledgeGraph:
         return self.select(keep)
 
     def rebuild(self, top: Tensor, rows: Tensor | None = None) -> KnowledgeGraph:
-        """The graph that generated rows suggest (SPEC 4, "Rebuild", before the keep draw).
+        """The graph that generated rows suggest (mathematics 5.6, steps 1 to 3).
 
         Pairs (row, column) of the top columns and their reverses, as far as they are edges of
         this graph, with this graph's relations.

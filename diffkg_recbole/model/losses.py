@@ -1,4 +1,5 @@
-"""The terms of the objectives: ranking, L2, contrast (SPEC 5) and diffusion (SPEC 4)."""
+"""The terms of the objectives: ranking, norm and contrast (mathematics 4), diffusion
+(mathematics 5.4)."""
 
 from __future__ import annotations
 
@@ -158,12 +159,12 @@ class _ContrastOfUnitRows(torch.autograd.Function):
 
 
 def ckgc_target(user: Tensor, item: Tensor, user_embedding: Tensor, n_items: int) -> Tensor:
-    """Rᵀ E_u: for each item the sum of its users' embeddings. [I, d].
+    """Yᵀ E_u: for each item the sum of its users' embeddings. [I, d].
 
     Constant through a diffusion epoch: compute it once.
 
     Args:
-        user, item: training pairs, [P] int64 each; a repeated pair counts once (R is 0/1).
+        user, item: training pairs, [P] int64 each; a repeated pair counts once (Y is 0/1).
         user_embedding: E_u, [U, d].
         n_items: I.
     """
@@ -186,11 +187,12 @@ def diffusion_terms(
     target: Tensor,
     entity: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Both terms of the diffusion loss for a batch of rows, ready for backward.
+    """Both terms of the diffusion loss (mathematics 5.4) for a batch of rows, ready for backward.
 
-    Equals :meth:`GaussianDiffusion.elbo` and :func:`ckgc_loss` of the denoiser's prediction, but
-    the only [B, N] tensors are the noisy rows, written over ``noise``, the mask, and sometimes
-    the prediction's error (see :func:`.output_errors`).
+    elbo is w_t · mean_n (χ_0 - χ̂_0)² and ckgc, the collaborative knowledge graph convolution,
+    mean_d (χ̂_0[:, :I] (Yᵀ E_u) - E_e)², for the denoiser's prediction χ̂_0. The only [B, N]
+    tensors are the noisy rows, written over ``noise``, the mask, and sometimes the prediction's
+    error (see :func:`.output_errors`).
 
     Args:
         denoiser: the network.
@@ -199,7 +201,7 @@ def diffusion_terms(
         t: time steps, [B] int64.
         noise: ε, contiguous [B, N]; **overwritten**.
         keep_mask: True for the input columns that stay, [B, N] bool; None: no dropout.
-        target: Rᵀ E_u, [I, d].
+        target: Yᵀ E_u, [I, d].
         entity: E_e of the rows' entities, [B, d].
 
     Returns:

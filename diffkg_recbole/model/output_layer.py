@@ -6,7 +6,8 @@ For χ̂ = W h + b, sparse clean rows χ and a matrix ``target`` over the first 
 
 With gradients u of ``squared`` and v of ``pooled``, χ̂ receives 2u (χ̂ - χ) + v targetᵀ (items
 only), from which h, W and b receive theirs. Both functions here make those directly; the item
-part goes through (W[:I]ᵀ target) [H, d]. They differ in what they do about the error χ̂ - χ.
+part goes through (W[:I]ᵀ target) [H, d]. They differ in what they do about the error χ̂ - χ
+(mathematics 8.3).
 """
 
 from __future__ import annotations

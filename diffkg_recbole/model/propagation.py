@@ -1,4 +1,4 @@
-"""Collaborative propagation over the user-item graph (LightGCN; SPEC 3 and 9)."""
+"""Collaborative propagation over the user-item graph (LightGCN; mathematics 3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a 0/1 matrix, picked from CSR: what the diffusion takes for clean samples (SPEC 1.3)."""
+"""Rows of a 0/1 matrix, picked from CSR: the clean samples of the diffusion (mathematics 2.1)."""
 
 from __future__ import annotations
 

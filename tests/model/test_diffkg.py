@@ -93,7 +93,7 @@ def test_objective_equals_the_plain_form(cl_pattern, kg_in_training, hops):
 
 
 def test_interactions_equal_the_recorded_matrix(golden):
-    """R of the collaborative convolution is 0/1, whatever the order and repeats of the pairs."""
+    """Y of the collaborative convolution is 0/1, whatever the order and repeats of the pairs."""
     n_users, n_items, n_entities, _ = golden["data/sizes"].tolist()
     user, item = torch.tensor(golden["data/trn"]).flip(0).repeat(2, 1).T
     graph = KnowledgeGraph.from_triples(golden["data/kg"], n_entities, 5)

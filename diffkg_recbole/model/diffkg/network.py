@@ -27,6 +27,8 @@ from diffkg_recbole.parallel import Part
 class DiffKGNetwork(nn.Module):
     """Recommender, denoiser and graphs of DiffKG (Jiang et al., WSDM 2024, arXiv 2312.16890).
 
+    docs/mathematics.md has the formulas, with the key and the function of each.
+
     One epoch is: a diffusion pass over the rows of the knowledge graph's 0/1 matrix A
     (:meth:`diffusion_loss` for each of :meth:`diffusion_batches`), :meth:`rebuild`, and a pass
     over the interactions (:meth:`recommender_losses`).
@@ -90,7 +92,7 @@ class DiffKGNetwork(nn.Module):
         for table in (self.user_embedding, self.entity_embedding, self.relation_embedding):
             nn.init.xavier_uniform_(table)
 
-    # ---- representations and objective (paper, section 3.2 and 3.5) ---------------------------
+    # ---- representations and objective (mathematics 3 and 4) ----------------------------------
 
     def recommender_parameters(self) -> list[nn.Parameter]:
         """Every parameter but the denoiser's."""
@@ -150,7 +152,7 @@ class DiffKGNetwork(nn.Module):
         )
         return ranking, penalty, settings.contrastive_weight * contrast
 
-    # ---- diffusion (section 3.3) ----------------------------------------------------------------
+    # ---- diffusion (mathematics 5) --------------------------------------------------------------
 
     @property
     def n_rows(self) -> int:
@@ -158,7 +160,7 @@ class DiffKGNetwork(nn.Module):
         return self.n_items if self.settings.diffuse_rows == "items" else self.n_entities
 
     def collaborative_target(self) -> Tensor:
-        """Rᵀ E_u, [I, d]: constant while the recommender is not trained."""
+        """Yᵀ E_u, [I, d]: constant while the recommender is not trained."""
         return ckgc_target(self.user, self.item, self.user_embedding.detach(), self.n_items)
 
     def diffusion_parts(self, n_rows: int, rank: int = 0, world: int = 1) -> list[Part]:

@@ -1,4 +1,4 @@
-"""The interaction graph of a training step, some of its interactions hidden."""
+"""The interaction graph of a training step, some of its interactions hidden (mathematics 7.4)."""
 
 from __future__ import annotations
 

@@ -37,15 +37,14 @@ class KGCLLosses(NamedTuple):
 
 
 class KGCLNetwork(nn.Module):
-    r"""Knowledge graph contrastive learning (Yang et al., SIGIR 2022), SPEC 9.
+    r"""Knowledge graph contrastive learning (Yang et al., SIGIR 2022), mathematics 7.
 
-    **Which version this is.** The authors published two programs. This is the later one, with
+    **Which version this is.** Three public programs exist. This is the authors' later one, with
     which Last-FM, MIND and Alibaba-iFashion were run: batches of 1024; two attention hops whose
     last one is read out; two propagation layers that are summed; views from random halves of the
-    whole graph; users and entities in one table; one Bernoulli draw per interaction. The program
-    of 2022 differs: batches of 2048, three layers with a mean read-out, the first N neighbours
-    of each entity, separate tables, and masks per item (an item loses all its interactions or
-    none). Results of the two are not comparable.
+    whole graph; users and entities in one table; one Bernoulli draw per interaction. Mathematics
+    7.1 says how the program of 2022 and SSLRec's differ, mathematics 7.6 where this class departs
+    from the later program. Results of the three are not comparable.
 
     Once per epoch, without gradient (:meth:`refresh_views`): two random subsets of the knowledge
     graph; the items' stability, the cosine of their representations under the two; keep

@@ -1,4 +1,4 @@
-"""The loss terms that are KGCL's own (SPEC 9); the contrastive one is shared with DiffKG."""
+"""The loss terms that are KGCL's own (mathematics 7.4, 7.5); InfoNCE is shared with DiffKG."""
 
 from __future__ import annotations
 

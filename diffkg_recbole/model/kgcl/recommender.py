@@ -17,10 +17,9 @@ class KGCL(CompactRecommender):
     """KGCL (Yang, Huang, Xia, Li: "Knowledge Graph Contrastive Learning for Recommendation",
     SIGIR 2022), as the authors' later program computes it.
 
-    That is the program behind their numbers for Last-FM, MIND and Alibaba-iFashion. Their
-    program of 2022 differs (batch 2048, three layers with a mean read-out, the first N
-    neighbours of an entity, separate tables for users and entities, masks per item) and gives
-    other results; :class:`~diffkg_recbole.model.kgcl.network.KGCLNetwork` lists what is computed.
+    That is the program behind their numbers for Last-FM, MIND and Alibaba-iFashion; two other
+    public ones give other results (mathematics 7.1).
+    :class:`~diffkg_recbole.model.kgcl.network.KGCLNetwork` lists what is computed.
 
     Args:
         config: configuration.

@@ -1,4 +1,4 @@
-"""Batches of knowledge-graph triples with wrong tails, for the TransE epoch."""
+"""Batches of knowledge-graph triples with wrong tails, for the TransE epoch (mathematics 7.5)."""
 
 from __future__ import annotations
 

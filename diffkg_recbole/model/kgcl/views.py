@@ -36,7 +36,7 @@ def item_stability(first: Tensor, second: Tensor) -> Tensor:
 
 
 def keep_probability(stability: Tensor, mean_keep_rate: float) -> Tensor:
-    """Probability with which a view keeps an interaction of each item (SPEC 9).
+    """Probability with which a view keeps an interaction of each item (mathematics 7.3).
 
     ``w = exp(s)``, min-max scaled to [0, 1] over the items and floored at 0.3;
     ``p = min(μ / mean(w) · w, 0.95)``. Where all items are equally stable the scaling is 0/0;
