@@ -7,6 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before torch is imported, and for the programs that tests start: small arrays gain nothing from
+# threads, and the idle threads of several test processes would spin on each other's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
 import pytest
 import torch
@@ -40,11 +45,25 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         os.environ["XDG_CACHE_HOME"] = before
 
 
+@pytest.fixture(scope="session")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Working folder of this process's tests."""
+    return tmp_path_factory.mktemp("working")
+
+
+@pytest.fixture(autouse=True)
+def _own_working_folder(working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RecBole writes into the working folder, and fails where two processes make the same
+    folder there at once; nor shall tests leave anything among the sources."""
+    monkeypatch.chdir(working_folder)
+
+
 def pytest_configure() -> None:
-    """Interrupts reach the programs that tests start, also where pytest runs in the background
-    of a shell, which hands down an ignored SIGINT."""
+    """One thread; and interrupts reach the programs that tests start, also where pytest runs in
+    the background of a shell, which hands down an ignored SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,8 @@ class EvaluationCache:
         return {name: value for name, value in values.items() if name not in self.cached}
 
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
-        """Restore :meth:`other_parameter`; a cache in an older checkpoint is ignored."""
+        """Restore :meth:`other_parameter`; a cache in a checkpoint (RecBole's own classes write
+        one) is ignored."""
         if para is not None:
             para = {name: value for name, value in para.items() if name not in self.cached}
         super().load_other_parameter(para)  # type: ignore[misc]

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from itertools import zip_longest
 from pathlib import Path
 from typing import Callable
@@ -97,9 +96,8 @@ def test_both_formats_of_movie_are_the_same(real_data: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_alibaba_stays_below_a_minute_and_two_gigabytes(real_data: Path, tmp_path: Path) -> None:
+def test_alibaba_stays_below_two_gigabytes(real_data: Path, tmp_path: Path) -> None:
     folder = source(real_data, "alibaba")
-    begun = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "converters", "authors", str(folder), "alibaba"], cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE, text=True,
@@ -109,7 +107,6 @@ def test_alibaba_stays_below_a_minute_and_two_gigabytes(real_data: Path, tmp_pat
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    assert time.monotonic() - begun < 60
     assert usage.ru_maxrss * 1024 < 2e9  # kibibytes on Linux
     assert "equal. Not stated there" in output
     summary = json.loads((tmp_path / "atomic_data" / "alibaba" / "dataset.json").read_text())

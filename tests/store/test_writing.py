@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -188,9 +187,7 @@ def test_a_killed_process_leaves_no_lock_and_no_pieces(store):
         store.open(IDENTITY, RECORD)
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    started = time.monotonic()
     with store.open(IDENTITY, RECORD) as run:
-        assert time.monotonic() - started < 1
         assert run.epochs() == [{"epoch": 0}]
         assert not list(run.folder.glob(".*"))
 

@@ -39,7 +39,7 @@ class KTUP(RecBoleKTUP):
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Scores of all items for the users of a batch, [users * items].
 
-        With ``L1_flag: True`` or ``use_st_gumbel: False`` pairs are scored one by one, as before.
+        With ``L1_flag: True`` or ``use_st_gumbel: False`` pairs are scored one by one.
         """
         if self.L1_flag or not self.use_st_gumbel:
             raise NotImplementedError  # the trainer then scores pairs through predict

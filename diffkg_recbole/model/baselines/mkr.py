@@ -34,7 +34,7 @@ class MKR(EvaluationCache, RecBoleMKR):
 
     - Cross-and-compress units in linear time (equal values).
     - ``full_sort_predict``: items pass the units once per evaluation, users once, and the scores
-      are one product. With ``use_inner_product: False`` pairs are scored one by one, as before.
+      are one product. With ``use_inner_product: False`` pairs are scored one by one.
     """
 
     cached = ("restore_item_e",)
