@@ -143,9 +143,8 @@ class HiddenChain:
         self._coefficients = list(
             zip(diffusion.posterior_clean.tolist(), diffusion.posterior_noisy.tolist())
         )
-        self.bias_share = 0.0
-        for clean, noisy in reversed(self._coefficients):
-            self.bias_share = clean + noisy * self.bias_share
+        # The last step has no share of χ_1, whatever the steps before gave.
+        self.bias_share = self._coefficients[0][0]
 
     def last_hidden(self, start: ChainStart) -> Tensor:
         """g of the generated rows, [B, H_last]."""

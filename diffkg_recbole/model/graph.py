@@ -141,9 +141,9 @@ class KnowledgeGraph:
         Every edge has one in a graph of :meth:`from_triples`.
         """
         # If so, the edges in the order (tail, head) are the reverses in the order (head, tail).
+        # Equal heads there are enough: heads and tails then are the same ids, sorted both times.
         order = self.pattern.transpose_order
-        symmetric = torch.equal(self.head[order], self.tail)
-        return order if symmetric and torch.equal(self.tail[order], self.head) else None
+        return order if torch.equal(self.head[order], self.tail) else None
 
     @cached_property
     def dense_slots(self) -> ScoreSlots:

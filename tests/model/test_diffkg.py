@@ -92,6 +92,52 @@ def test_objective_equals_the_plain_form(cl_pattern, kg_in_training, hops):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
 
 
+class KeptDraws(Draws):
+    """Draws that remember what they gave."""
+
+    def __init__(self):
+        super().__init__(4)
+        self.given = {}
+
+    def time_steps(self, *sizes):
+        return self.given.setdefault("t", super().time_steps(*sizes))
+
+    def noise(self, *sizes):
+        drawn = super().noise(*sizes)
+        self.given["noise"] = drawn.clone()  # the loss writes over it
+        return drawn
+
+    def keep_mask(self, *sizes):
+        return self.given.setdefault("mask", super().keep_mask(*sizes))
+
+
+@pytest.mark.usefixtures("_exact")
+def test_diffusion_loss_equals_the_plain_form_and_trains_the_denoiser_alone():
+    draws = KeptDraws()
+    net = network(draws=draws, ckgc_weight=0.2, denoiser_dropout=0.3)
+    (entity, rows), *_ = net.diffusion_batches(torch.tensor([6, 0, 24, 11]))
+    target = net.collaborative_target()
+    loss, elbo, ckgc = net.diffusion_loss(entity, rows, target)
+    schedule = reference.Schedule(net.settings.steps, net.settings.noise_scale,
+                                  net.settings.noise_min, net.settings.noise_max)
+    x0, t, kept = rows.dense(torch.float64), draws.given["t"], draws.given["mask"]
+    assert 0 < kept.sum() < kept.numel()
+    x_t = reference.noised(schedule, x0, t, draws.given["noise"])
+    predicted = reference.denoise(
+        reference.layers_of(net.denoiser), x_t, t, drop=lambda x: x * kept / 0.7)
+    terms = (reference.elbo(schedule, x0, predicted, t),
+             reference.ckgc(predicted, target, net.entity_embedding.detach()[entity]))
+    expected = reference.weighted(*terms, 0.2)
+    torch.testing.assert_close((elbo, ckgc), (terms[0].mean().detach(), terms[1].mean().detach()))
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    loss.backward()
+    assert all(p.grad is None for p in net.recommender_parameters())
+    assert all(p.grad is not None for p in net.denoiser.parameters())
+    own = {id(p) for p in net.recommender_parameters()}
+    assert not own & {id(p) for p in net.denoiser.parameters()}
+    assert len(own) + len(list(net.denoiser.parameters())) == len(list(net.parameters()))
+
+
 def test_interactions_equal_the_recorded_matrix(golden):
     """Y of the collaborative convolution is 0/1, whatever the order and repeats of the pairs."""
     n_users, n_items, n_entities, _ = golden["data/sizes"].tolist()
@@ -235,6 +281,17 @@ def test_embeddings_are_computed_once_per_evaluation(tmp_path):
     model.eval()
     assert not torch.equal(model.full_sort_predict(users), first)
     assert len(calls) == 2
+
+
+def test_both_graphs_are_stored_with_the_parameters():
+    net, other = network(triplet_num=2, rebuild_k=3), network(draws=Draws(8), triplet_num=2)
+    assert net.rebuild(net.generated_top()) is None
+    other.load_state_dict(net.state_dict())
+    for name in ("training_graph", "denoised_graph"):
+        stored, taken = getattr(net, name), getattr(other, name)
+        assert torch.equal(torch.stack([stored.head, stored.tail, stored.relation]),
+                           torch.stack([taken.head, taken.tail, taken.relation]))
+    assert net.denoised_graph.n_edges != net.training_graph.n_edges
 
 
 def test_an_empty_rebuilt_graph_keeps_the_previous_one():

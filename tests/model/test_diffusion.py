@@ -95,6 +95,9 @@ def test_a_noisy_start_needs_noise_and_an_existing_step():
         diffusion.chain_start(x0, 1, None)
     with pytest.raises(ValueError, match=r"0\.\.5, not 6"):
         diffusion.chain_start(x0, 6, x0)
+    noise = torch.ones_like(x0)
+    spread = diffusion.spread[-1].float() * noise
+    torch.testing.assert_close(diffusion.chain_start(x0, 5, noise), spread)  # the noisiest step
 
 
 def test_q_sample_equals_the_plain_form():

@@ -171,3 +171,17 @@ def test_no_row_gives_no_column():
     assert SparseRows.of(graph, empty).n_rows == 0
     top = generate_top_k(random_denoiser(N), recorded_diffusion(), graph, empty, 3, 4)
     assert top.shape == (0, 3)
+
+
+@pytest.mark.parametrize("seed", range(8))  # rounding goes either way
+def test_rows_that_the_chain_makes_zero_stay_finite(seed):
+    """Their squared norm, a difference of equal sums, may come out below zero."""
+    denoiser, generator = random_denoiser(N).float(), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        denoiser.input_bias.fill_(50.0)  # every hidden unit is 1, whatever comes in
+        denoiser.output.weight.normal_(generator=generator)
+        denoiser.output.bias.copy_(-denoiser.output.weight.sum(1))
+    diffusion = GaussianDiffusion(**{**NOISY_SCHEDULE, "steps": 6})
+    empty = torch.zeros(N, N)
+    found = generated_rows(denoiser, diffusion, graph_of(empty), torch.arange(3), 3)
+    assert torch.isfinite(found).all()

@@ -35,7 +35,7 @@ def test_operator_equals_the_plain_form(self_loops):
         USER, ITEM, N_USERS, N_ITEMS, self_loops=self_loops, dtype=torch.float64
     )
     plain = plain_operator(USER, ITEM, self_loops)
-    torch.testing.assert_close(operator.to_dense(), plain)
+    torch.testing.assert_close(operator.to_dense(), plain, rtol=1e-14, atol=0)
     assert operator.values().numel() == int((plain != 0).sum())
     assert torch.isfinite(operator.values()).all()
 
@@ -82,6 +82,7 @@ def test_no_pairs_at_all(self_loops):
         ([0, 1], [0, 4], "item ids must lie in"),
         ([0, -1], [0, 1], "user ids must lie in"),
         ([0, 1], [0], "one length"),
+        ([[0, 1]], [[0, 1]], "vectors"),
     ],
 )
 def test_refuses(user, item, message):

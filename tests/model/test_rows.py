@@ -31,10 +31,12 @@ def test_no_row(matrix):
 def test_blocks_are_consecutive_rows(matrix, size):
     rows = SparseRows.of(graph_of(matrix), ORDER)
     blocks = list(rows.blocks(size))
+    weights = torch.arange(24, dtype=torch.float64).view(12, 2)
     assert [block.n_rows for block in blocks] == [len(part) for part in ORDER.split(size)]
     for block, part in zip(blocks, ORDER.split(size)):
         assert torch.equal(block.dense(torch.float64), matrix[part])
         assert torch.equal(block.row_of_ones(), matrix[part].nonzero()[:, 0])
+        assert torch.equal(block.product(weights), matrix[part] @ weights)
 
 
 def test_product_equals_the_dense_one(matrix):
