@@ -96,4 +96,5 @@ def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
         train = train_loader(config, parts[0], samplers[0], shuffle=config["shuffle"])
     valid = _eval_loader(config, "valid", parts, samplers[1])
     test = _eval_loader(config, "test", parts, samplers[2])
+    valid.train_part = test.train_part = parts[0]  # some metrics count its interactions
     return train, valid, test
