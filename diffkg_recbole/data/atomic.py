@@ -71,7 +71,8 @@ def read_atomic(
     frame = _parse(text, list(columns), types)
     for name, kind in types.items():
         if kind in (TOKEN_SEQ, FLOAT_SEQ):
-            frame[name] = _sequences(text, frame[name], kind, seq_separator)
+            frame[name] = pd.Series(_sequences(text, frame[name], kind, seq_separator),
+                                    index=frame.index, dtype=object)
     _check_reserved(text, frame, types)
     return frame, types
 

@@ -165,7 +165,7 @@ class InteractionKeeping(Vectorised):
         if self.config["rm_dup_inter"] is not None:
             columns = [name for name in self.inter_feat.columns
                        if self.field2type[name] in (FeatureType.TOKEN, FeatureType.FLOAT)]
-            self.inter_feat.sort_values(columns, inplace=True, ignore_index=True)
+            self.inter_feat = self.inter_feat.sort_values(columns, ignore_index=True)
         super()._remove_duplication()
 
     def _fill_nan(self) -> None:
@@ -241,7 +241,7 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
     def _load_link(self, token: str, dataset_path: str) -> tuple[dict[str, str], dict[str, str]]:
         """Item to entity and back, one to one."""
         path = Path(dataset_path) / f"{token}.link"
-        link = self._load_feat(str(path), "link")
+        link: Any = self._load_feat(str(path), "link")
         link, problem = one_to_one(link[self.iid_field], link[self.entity_field])
         if problem:
             self.logger.warning(f"{path}: {problem}")
