@@ -66,7 +66,7 @@ class AtomicText:
     separator: str
     header: list[str]
     lengths: np.ndarray
-    _starts: np.ndarray
+    _begin: int
     _blank_lines: np.ndarray
 
     def line_numbers(self, rows: np.ndarray) -> list[int]:
@@ -77,13 +77,14 @@ class AtomicText:
 
     def empty(self, column: int) -> np.ndarray:
         """Rows where a column holds nothing, or blanks only. [n] int64, ascending."""
-        length, start = self.lengths[:, column], self._starts[:, column]
-        nothing = length == 0
-        begins_blank = ~nothing
-        begins_blank[begins_blank] = (
-            np.frombuffer(self.content, np.uint8)[start[begins_blank]] == _SPACE)
-        for row in np.flatnonzero(begins_blank).tolist():
-            nothing[row] = not self.content[start[row]:start[row] + length[row]].strip()
+        nothing = self.lengths[:, column] == 0
+        if any(before + b" " in self.content for before in (b"\n", self.separator.encode())):
+            starts = self._begin + np.cumsum(self.lengths.ravel() + 1) - self.lengths.ravel() - 1
+            start = starts.reshape(self.lengths.shape)[:, column]
+            for row in np.flatnonzero(
+                    np.frombuffer(self.content, np.uint8)[start] == _SPACE).tolist():
+                field = self.content[start[row]:start[row] + self.lengths[row, column]]
+                nothing[row] = not field.strip()
         return np.flatnonzero(nothing)
 
     def error(self, rows: np.ndarray, problem: str, expected: str) -> DataError:
@@ -133,10 +134,8 @@ def read_text(path: Path, separator: str, encoding: str) -> AtomicText:
     if blank.any():
         content = content[:begin] + re.sub(rb"\n\n+", b"\n", content[begin:].lstrip(b"\n"))
         lengths = np.delete(lengths, last[blank])
-    starts = begin + np.cumsum(lengths + 1) - lengths - 1
-    shape = (-1, len(header))
-    return AtomicText(path, content, separator, header, lengths.reshape(shape),
-                      starts.reshape(shape), np.flatnonzero(blank))
+    return AtomicText(path, content, separator, header, lengths.reshape(-1, len(header)), begin,
+                      np.flatnonzero(blank))
 
 
 def _columns(number: int) -> str:

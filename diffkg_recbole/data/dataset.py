@@ -143,13 +143,21 @@ class InteractionKeeping(Vectorised):
         """Ids by the order of the tokens; RecBole's follow the order of lines."""
         if not remap_list:
             return
-        tokens, _ = self._concat_remaped_tokens(remap_list)
-        different = pd.unique(tokens)
-        different = different[~pd.isna(different)]
-        # RecBole numbers tokens as they appear: they appear first in their order.
-        first = pd.DataFrame({"token": different[token_order(different)]})
-        super()._remap([(first, "token", FeatureType.TOKEN), *remap_list])
-        del self.field2id_token["token"], self.field2token_id["token"]
+        tokens, cuts = self._concat_remaped_tokens(remap_list)
+        codes, different = pd.factorize(tokens)  # -1: nothing
+        order = token_order(different)
+        rank = np.zeros(len(order) + 1, dtype=np.int64)
+        rank[order] = np.arange(1, len(order) + 1)
+        names = np.array(["[PAD]", *different[order]])
+        ids = {token: number for number, token in enumerate(names)}
+        for (feat, field, kind), new in zip(remap_list, np.split(rank[codes], cuts)):
+            self.field2id_token.setdefault(field, names)
+            self.field2token_id.setdefault(field, ids)
+            if kind == FeatureType.TOKEN_SEQ:
+                words = np.split(new, np.cumsum(feat[field].agg(len))[:-1])
+                feat[field] = pd.Series(words, index=feat.index, dtype=object)
+            else:
+                feat[field] = new
 
     def _remap_ID_all(self) -> None:
         super()._remap_ID_all()
@@ -157,8 +165,9 @@ class InteractionKeeping(Vectorised):
         part = np.repeat(np.arange(len(sizes)), sizes)
         # By the items' tokens and not by their ids, which are others in data with a graph.
         item = _rank_of_ids(self.field2id_token[self.iid_field])[self.inter_feat[self.iid_field]]
-        self.inter_feat = _sorted_by(
-            self.inter_feat, [part, self.inter_feat[self.uid_field].to_numpy(), item])
+        user = self.inter_feat[self.uid_field].to_numpy()
+        ids = (self.uid_field, self.iid_field)
+        self.inter_feat = _sorted_by(self.inter_feat, [part, user * self.item_num + item], ids)
 
     def _remove_duplication(self) -> None:
         """As RecBole's; of equal times the first and last are those of the sorted rows."""
@@ -281,7 +290,8 @@ class KnowledgeDataset(InteractionKeeping, KnowledgeBasedDataset):
     def _remap_ID_all(self) -> None:
         super()._remap_ID_all()
         ends = (self.head_entity_field, self.relation_field, self.tail_entity_field)
-        self.kg_feat = _sorted_by(self.kg_feat, [self.kg_feat[name].to_numpy() for name in ends])
+        keys = [self.kg_feat[name].to_numpy() for name in ends]
+        self.kg_feat = _sorted_by(self.kg_feat, keys, ends)
 
     def _tokens_of(self, alias: str) -> set[str]:
         tokens, _ = self._concat_remaped_tokens(self._get_remap_list(self.alias[alias]))
@@ -310,11 +320,12 @@ def _rank_of_ids(tokens: np.ndarray) -> np.ndarray:
     return rank
 
 
-def _sorted_by(rows: pd.DataFrame, keys: list[np.ndarray]) -> pd.DataFrame:
-    """Rows in the order of the keys, and of further columns: one order for a set of rows."""
-    plain = [rows[name].to_numpy() for name in rows.columns if rows[name].dtype != object]
-    order = np.lexsort([*keys, *plain][::-1])
-    return rows.iloc[order].reset_index(drop=True)
+def _sorted_by(rows: pd.DataFrame, keys: list[np.ndarray], ids: tuple[str, ...]) -> pd.DataFrame:
+    """Rows in the order of the keys, then of their columns besides the ids: one order for a set."""
+    further = [rows[name].to_numpy() for name in rows.columns
+               if name not in ids and rows[name].dtype != object]
+    order = np.lexsort([*keys, *further][::-1])
+    return rows.take(order).reset_index(drop=True)
 
 
 def _refuse_contradictions(path: str, frame: pd.DataFrame, field: str) -> None:
