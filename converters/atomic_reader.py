@@ -108,7 +108,7 @@ def read_atomic(
     for kind, found in (("training", train), ("test", test)):
         if not len(found):
             raise DataError(folder.path, f"gives no {kind} pair", "at least one")
-    names = ids.names if not ids.exact else read_names(folder)[0]
+    names = ids.names if not ids.exact else read_names(folder).names
     data = KnowledgeData(name, ids.n_users, ids.n_items, train, test, ids.triples,
                          duplicates=repeated, names=names)
     return ReadBack(data, ids.exact, tuple(chosen), cut, ids.notices)

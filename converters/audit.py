@@ -38,7 +38,8 @@ _MEANINGS = {
     "train_test_overlap": (
         "test pairs also in train",
         "Masking training items makes them impossible to hit, unmasking them makes them easy "
-        "hits; the protocol 'clean' removes them from test."),
+        "hits; the protocol 'clean' removes them from test, as it does test pairs that are also "
+        "in the validation part."),
     "items_only_in_test": (
         "items only in test",
         "Models never see an interaction of them; only the graph can bring them up."),

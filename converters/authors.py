@@ -47,14 +47,14 @@ def read_authors(folder: SourceFolder, name: str, step: Step = no_step) -> Knowl
     step(f"reading {GRAPH}")
     expected = f"'head relation tail' lines, part of {FOLDER}"
     triples = parse_triples(folder.read(GRAPH, expected), folder.path / GRAPH)
-    names, counts = read_names(folder)
+    lists = read_names(folder)
     step("collapsing repeated pairs")
     train_pairs, train_repeated = _interactions(train, folder.path / TRAIN)
     test_pairs, test_repeated = _interactions(test, folder.path / TEST)
     return KnowledgeData(
         name, *train.shape, train_pairs, test_pairs, triples,
         duplicates={"train": train_repeated, "test": test_repeated},
-        names=names, listed_entities=counts.get("entity", 0),
+        names=lists.names, listed_entities=lists.sizes.get("entity", 0), notices=lists.notices,
     )
 
 

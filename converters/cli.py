@@ -22,7 +22,7 @@ Turn a recommendation data set with a knowledge graph into RecBole's atomic file
 
 formats:
   authors   trnMat.pkl, tstMat.pkl (pickled SciPy matrices, users x items) and kg.txt
-  kgat      train.txt, test.txt ("user item item ...") and kg_final.txt
+  kgat      train.txt, test.txt ("user item item ...") and kg_final.txt; valid.txt if there
   export    the way back: any RecBole knowledge data set to the authors' format
 """
 _EXAMPLES = """\
@@ -40,7 +40,8 @@ Exit status: 0 done, 2 something in the input is wrong (one message says what).
 """
 _SOURCE_HELP = {
     "authors": "folder with trnMat.pkl, tstMat.pkl and kg.txt",
-    "kgat": "folder with train.txt, test.txt, kg_final.txt and, if any, the *_list.txt files",
+    "kgat": "folder with train.txt, test.txt, kg_final.txt and, if any, valid.txt and the "
+            "*_list.txt files",
 }
 
 
@@ -81,7 +82,7 @@ def _add_format(commands: argparse._SubParsersAction, name: str, text: str) -> N
     parser.add_argument(
         "--valid-fraction", type=float, default=0.1, metavar="F",
         help="share of each user's training pairs that becomes the validation part (neither "
-             "format has one); default %(default)s")
+             "format has one, but for KGAT's valid.txt); default %(default)s")
     parser.add_argument("--split-seed", type=_seed, default=2020, metavar="N",
                         help="draws the validation part; default %(default)s")
     parser.add_argument("--output", type=Path, default=Path("atomic_data"), metavar="DIR",

@@ -70,6 +70,7 @@ class Outcome:
         findings: the audit.
         configuration: the configuration file and what there is to say about it.
         differences: counts that differ from a hand-written ``expected``: name -> (there, here).
+        notices: what of the source was left out, in words.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Outcome:
     findings: list[audit.Finding]
     configuration: DatasetYaml
     differences: dict[str, tuple[int, int]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def convert(request: Request, step: Step = no_step) -> Outcome:
@@ -115,7 +117,8 @@ def write_dataset(
     )
     differences = dataset_yaml.differences(configuration.claims, sizes, configuration.path)
     step("cutting the validation part")
-    parts = split.cut_per_user(
+    given = data.parts is not None
+    parts = data.parts or split.cut_per_user(
         data.train, data.n_users, request.valid_fraction, request.split_seed
     )
     if not len(parts[1]):
@@ -129,9 +132,10 @@ def write_dataset(
                        "sha256": sha256},
             "counts": sizes,
             "split": {
-                "rule": split.RULE, "fraction": request.valid_fraction,
-                "seed": request.split_seed, "train": len(parts[0]), "valid": len(parts[1]),
-                "test": len(data.test),
+                "rule": split.GIVEN if given else split.RULE,
+                "fraction": None if given else request.valid_fraction,
+                "seed": None if given else request.split_seed,
+                "train": len(parts[0]), "valid": len(parts[1]), "test": len(data.test),
             },
             "audit": {f.key: {"count": f.count, "of": f.total, "meaning": f.meaning}
                       for f in findings},
@@ -145,7 +149,7 @@ def write_dataset(
         configuration.path.parent.mkdir(parents=True, exist_ok=True)
     if configuration.changed:
         replace_text(configuration.path, configuration.text)
-    return Outcome(request.target, summary, findings, configuration, differences)
+    return Outcome(request.target, summary, findings, configuration, differences, data.notices)
 
 
 def _check_request(request: Request) -> None:

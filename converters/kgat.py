@@ -1,4 +1,4 @@
-"""KGAT's format: ``train.txt``, ``test.txt``, ``kg_final.txt`` and optional name lists."""
+"""KGAT's format: ``train.txt``, ``test.txt``, ``kg_final.txt``, if any ``valid.txt`` and lists."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from converters.integer_text import parse_integers, parse_triples
 from converters.knowledge_data import KnowledgeData, distinct_pairs
-from converters.names import list_file, read_names
+from converters.names import NameLists, list_file, read_names
 from converters.progress import Step, no_step
 from converters.sources import SourceFolder
 from diffkg_recbole.errors import DataError
 
-TRAIN, TEST, GRAPH = "train.txt", "test.txt", "kg_final.txt"
-FOLDER = f"KGAT's format ({TRAIN}, {TEST}, {GRAPH}, optional *_list.txt)"
+TRAIN, VALID, TEST, GRAPH = "train.txt", "valid.txt", "test.txt", "kg_final.txt"
+FOLDER = f"KGAT's format ({TRAIN}, {TEST}, {GRAPH}, optional {VALID} and *_list.txt)"
 
 
 @dataclass(frozen=True)
@@ -39,35 +39,42 @@ def read_kgat(
     The format does not state the size of the matrix. The item count is ``n_items``, or what
     ``item_list.txt`` counts, or the highest item of ``train.txt`` + 1: ids from there on belong
     to other entities, so a higher item in ``test.txt`` is refused rather than guessed at. The
-    user count is ``n_users``, or what ``user_list.txt`` counts, or the highest user + 1.
+    user count is ``n_users``, or what ``user_list.txt`` counts, or the highest user + 1. A list
+    that cannot be read stops only where its count is asked for.
 
     Raises:
         DataError: a file is missing, malformed or without a pair or triple, or an id lies
             outside its range.
     """
     parts = {}
-    for file in (TRAIN, TEST):
+    for file in (TRAIN, *([VALID] if folder.has(VALID) else []), TEST):
         step(f"reading {file}")
         content = folder.read(file, f"'user item item ...' lines, part of {FOLDER}")
         parts[file] = _read_user_lines(content, folder.path / file)
     step(f"reading {GRAPH}")
     expected = f"'head relation tail' lines, part of {FOLDER}"
     triples = parse_triples(folder.read(GRAPH, expected), folder.path / GRAPH)
-    names, sizes = read_names(folder)
-    train, test = parts[TRAIN], parts[TEST]
-    items, items_from = _size(n_items, sizes, "item", train.items, f"{TRAIN} gives")
-    everyone = np.r_[train.line_users, test.line_users]
-    users, users_from = _size(n_users, sizes, "user", everyone, "the files give")
-    for part in (train, test):
+    lists = read_names(folder)
+    items, items_from = _size(n_items, lists, "item", parts[TRAIN].items, f"{TRAIN} gives")
+    everyone = np.concatenate([part.line_users for part in parts.values()])
+    users, users_from = _size(n_users, lists, "user", everyone, "the files give")
+    for part in parts.values():
         _check_range(part.path, "user", part.line_users, part.user_lines, users, users_from)
         _check_range(part.path, "item", part.items, part.lines, items, items_from)
     step("collapsing repeated pairs")
-    train_pairs, train_repeated = distinct_pairs(train.users, train.items, items)
-    test_pairs, test_repeated = distinct_pairs(test.users, test.items, items)
+    pairs, repeated = {}, {}
+    for file, part in parts.items():
+        pairs[file], repeated[file] = distinct_pairs(part.users, part.items, items)
+    train, divided = pairs[TRAIN], None
+    if VALID in pairs:
+        divided = (pairs[TRAIN], pairs[VALID])
+        both = np.concatenate(divided)
+        train, _ = distinct_pairs(both[:, 0], both[:, 1], items)
     return KnowledgeData(
-        name, users, items, train_pairs, test_pairs, triples,
-        duplicates={"train": train_repeated, "test": test_repeated},
-        names=names, listed_entities=sizes.get("entity", 0),
+        name, users, items, train, pairs[TEST], triples,
+        duplicates={"train": repeated[TRAIN] + repeated.get(VALID, 0), "test": repeated[TEST]},
+        names=lists.names, listed_entities=lists.sizes.get("entity", 0), parts=divided,
+        notices=lists.notices,
     )
 
 
@@ -85,13 +92,15 @@ def _read_user_lines(content: bytes, path: Path) -> _UserLines:
 
 
 def _size(
-    given: int | None, sizes: dict[str, int], kind: str, ids: np.ndarray, origin: str
+    given: int | None, lists: NameLists, kind: str, ids: np.ndarray, origin: str
 ) -> tuple[int, str]:
     """Size of an id space and, for messages, where it comes from."""
     if given is not None:
         return given, f"--{kind}s gives"
-    if kind in sizes:
-        return sizes[kind], f"{list_file(kind)} gives"
+    if kind in lists.problems:
+        raise lists.problems[kind]
+    if kind in lists.sizes:
+        return lists.sizes[kind], f"{list_file(kind)} gives"
     return int(ids.max()) + 1, origin
 
 

@@ -26,6 +26,9 @@ class KnowledgeData:
         names: original names by kind (``user``, ``item``, ``entity``, ``relation``): a series
             of str, indexed by id.
         listed_entities: entities that the source's entity list counts (0: no list).
+        parts: training and validation part, like ``train``, which is both together, where the
+            source divides them itself.
+        notices: what could not be read and was not needed, in words.
     """
 
     name: str
@@ -37,6 +40,8 @@ class KnowledgeData:
     duplicates: Mapping[str, int] = field(default_factory=dict)
     names: Mapping[str, pd.Series] = field(default_factory=dict)
     listed_entities: int = 0
+    parts: tuple[np.ndarray, np.ndarray] | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def n_entities(self) -> int:

@@ -79,11 +79,12 @@ def show_conversion(console: Console, outcome: Outcome, find_configuration: bool
     _show_counts(console, f"Data set {name}", summary["counts"])
     _show_audit(console, outcome.findings)
     _show_expected(console, outcome)
-    for notice in outcome.configuration.notices:
+    for notice in (*outcome.notices, *outcome.configuration.notices):
         console.print(f"Note: {escape(notice)}.", soft_wrap=True)
+    how = (parts["rule"] if parts["fraction"] is None
+           else f"fraction {parts['fraction']:g}, seed {parts['seed']}")
     console.print(f"Split: {parts['train']:,} train, {parts['valid']:,} validation, "
-                  f"{parts['test']:,} test pairs (fraction {parts['fraction']:g}, seed "
-                  f"{parts['seed']}).")
+                  f"{parts['test']:,} test pairs ({how}).")
     console.print("Written:")
     files = [(f"{outcome.folder}/{file}", f"{facts['rows']:,} rows" if "rows" in facts else "names")
              for file, facts in summary["files"].items()]

@@ -8,6 +8,7 @@ RULE = (
     "per user: of n training pairs, the whole part of n * fraction, but at least one, is drawn "
     "uniformly without replacement; a user with a single training pair keeps it"
 )
+GIVEN = "the source's own validation part"
 
 
 def cut_per_user(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,19 @@ class DataError(UserError):
         problem: what is wrong, with the offending value.
         expected: what was expected instead, in words.
         line: 1-based line number, where the file has lines.
+        lines: several of them, instead.
     """
 
     def __init__(
-        self, path: str | Path, problem: str, expected: str | None = None, line: int | None = None
+        self, path: str | Path, problem: str, expected: str | None = None, line: int | None = None,
+        lines: Sequence[int] = (),
     ) -> None:
-        self.path, self.line = Path(path), line
-        where = f"{path}, line {line}" if line is not None else f"{path}"
+        numbers = list(lines) or ([] if line is None else [line])
+        self.path, self.line = Path(path), numbers[0] if numbers else None
+        where = str(path)
+        if len(numbers) == 1:
+            where += f", line {numbers[0]}"
+        elif numbers:
+            where += f", lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
         tail = f"; expected {expected}" if expected else ""
         super().__init__(f"{where}: {problem}{tail}")

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 _METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
-                 "precision": "Precision"}
+                 "precision": "Precision", "gauc": "GAUC", "itemcoverage": "ItemCoverage",
+                 "giniindex": "GiniIndex", "shannonentropy": "ShannonEntropy",
+                 "averagepopularity": "AveragePopularity", "tailpercentage": "TailPercentage"}
 
 
 def one_line(value: object) -> str:

@@ -9,22 +9,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit": "Hit", "precision": "Precision",
-          "map": "MAP"}
+from diffkg_recbole.text import metric_name
 
 
 def _metric_table(record: Mapping[str, Any]) -> Table:
     table = Table(title=f"{record['label']} on {record['dataset']}, protocol "
                         f"{record['protocol']}, seed {record['seed']}", title_justify="left")
-    cutoffs = sorted({int(name.split("@")[1]) for name in record["test"] if "@" in name})
+    # 0: a metric of whole rankings has no cut-off, and stands in the first column of its part.
+    cutoffs = sorted({int(name.split("@")[1]) for name in record["test"] if "@" in name}) or [0]
     table.add_column("metric")
     for part in ("valid", "test"):
         for k in cutoffs:
-            table.add_column(f"{part} @{k}", justify="right")
+            table.add_column(f"{part} @{k}" if k else part, justify="right")
     for metric in dict.fromkeys(name.split("@")[0] for name in record["test"]):
-        cells = [f"{record[part][f'{metric}@{k}']:.4f}" if f"{metric}@{k}" in record[part] else "-"
-                 for part in ("valid", "test") for k in cutoffs]
-        table.add_row(_NAMES.get(metric, metric), *cells)
+        values = [record[part].get(f"{metric}@{k}",
+                                   record[part].get(metric) if k == cutoffs[0] else None)
+                  for part in ("valid", "test") for k in cutoffs]
+        cells = ["-" if value is None else f"{value:.4f}" for value in values]
+        table.add_row(metric_name(metric), *cells)
     return table
 
 

@@ -97,6 +97,6 @@ class UsedPairs:
         """Number of distinct values of each key. [n_keys] int64."""
         return np.bincount(self._ordered // self.n_values, minlength=n_keys)
 
-    def full_keys(self, n_keys: int) -> int:
-        """Number of keys that use every value but 0, the padding: nothing is left to draw."""
-        return int((self.values_per_key(n_keys) + 1 >= self.n_values).sum())
+    def full_keys(self, n_keys: int) -> np.ndarray:
+        """Keys that use every value but 0, the padding: nothing is left to draw. Ascending."""
+        return np.flatnonzero(self.values_per_key(n_keys) + 1 >= self.n_values)

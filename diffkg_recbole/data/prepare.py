@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from recbole.data.utils import create_samplers as recbole_create_samplers
 from recbole.data.utils import get_dataloader
 from recbole.utils import ModelType
 
+from diffkg_recbole.data.atomic import Wanted, read_atomic
+from diffkg_recbole.data.atomic_text import check_regular_files
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
 from diffkg_recbole.data.eval_loader import FullSortLoader
 from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler
 from diffkg_recbole.data.train_loader import TRAIN_LOADERS, KnowledgeLoader, SingleProcess
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import DataError, UserError
 
 _GENERAL = (ModelType.GENERAL, ModelType.TRADITIONAL)
 
@@ -23,11 +26,13 @@ _GENERAL = (ModelType.GENERAL, ModelType.TRADITIONAL)
 def create_dataset(config: Any) -> Any:
     """Dataset of the configured model: all interactions, whatever the model's type.
 
-    Models outside the plugin's reach (sequential, context-aware) get RecBole's own dataset.
+    Models outside the plugin's reach (sequential, context-aware) get RecBole's own dataset, from
+    files that were checked before.
 
     Raises:
-        UserError: a knowledge model on a dataset without a graph.
+        UserError: a knowledge model on a dataset without a graph, or a file that does not fit.
     """
+    check_regular_files(config["data_path"], config["dataset"])
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
         graph = Path(config["data_path"]) / f"{config['dataset']}.kg"
         if graph.parent.is_dir() and not graph.is_file():
@@ -38,7 +43,31 @@ def create_dataset(config: Any) -> Any:
         return KnowledgeDataset(config)
     if config["MODEL_TYPE"] in _GENERAL:
         return GeneralDataset(config)
+    _check_for_recbole(config)
     return recbole_create_dataset(config)
+
+
+def _check_for_recbole(config: Any) -> None:
+    """What RecBole's own reader would read wrong without a word is refused."""
+    folder, name = Path(config["data_path"]), config["dataset"]
+    user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+    parts = config["benchmark_filename"]
+    names = [f"{name}.{part}.inter" for part in parts] if parts else [f"{name}.inter"]
+    files: dict[str, tuple[str, ...]] = dict.fromkeys(names, (user, item))
+    files.update({f"{name}.user": (user,), f"{name}.item": (item,)})
+    for file, ids in files.items():
+        path, source = folder / file, file.rsplit(".", 1)[1]
+        load = "*" if config["load_col"] is None else config["load_col"].get(source)
+        if not path.is_file() or load is None:
+            continue  # RecBole says what is missing, and reads no file that load_col leaves out
+        with path.open("rb") as opened:
+            if opened.read(3) == codecs.BOM_UTF8:
+                raise DataError(path, "begins with a byte-order mark, which RecBole's reader for "
+                                f"{config['model']} takes for a part of the first column",
+                                "a file without one", line=1)
+        read_atomic(path, Wanted(None if load == "*" else load, None, ids),
+                    config["field_separator"], config["encoding"] or "utf-8",
+                    config["seq_separator"])
 
 
 def _samplers(config: Any, dataset: Any, parts: list[Any]) -> list[Any]:
@@ -96,4 +125,5 @@ def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
         train = train_loader(config, parts[0], samplers[0], shuffle=config["shuffle"])
     valid = _eval_loader(config, "valid", parts, samplers[1])
     test = _eval_loader(config, "test", parts, samplers[2])
+    valid.train_part = test.train_part = parts[0]  # some metrics count its interactions
     return train, valid, test

@@ -4,14 +4,16 @@
 protocol  test pairs                    masked when ranking            epoch chosen on
 ========= ============================= ============================== ======================
 clean     without duplicates and pairs  train (and validation when     validation part
-          that are also in train        testing)
+          that are also in train or     testing)
+          validation
 authors   as given                      every training item, even if   the test part
                                         it is a test positive
 recbole   as given                      training items that are no     validation part
                                         test positive of the user
 ========= ============================= ============================== ======================
 
-The candidates are all items in each of them.
+Under ``clean`` the validation part, too, loses its duplicates and training pairs. The candidates
+are all items in each protocol.
 """
 
 from __future__ import annotations

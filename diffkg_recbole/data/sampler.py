@@ -7,6 +7,8 @@ search; the accepted values equal RecBole's for the same generator state.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from recbole.sampler import KGSampler, Sampler
@@ -14,6 +16,7 @@ from recbole.sampler.sampler import AbstractSampler
 
 from diffkg_recbole.data.pairs import UsedPairs
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.text import one_line
 
 
 class _RejectUsed(AbstractSampler):
@@ -57,11 +60,8 @@ class PairSampler(_RejectUsed, Sampler):
             items = dataset.inter_feat[self.iid_field].numpy()
             used[phase] = before = UsedPairs(users, items, self.item_num, before)
         full = used[self.phases[-1]].full_keys(self.user_num)
-        if full:
-            raise UserError(
-                f"{full} user(s) interacted with every item, so no negative item can "
-                f"be drawn for them; filter them with user_inter_num_interval"
-            )
+        if len(full):
+            raise UserError(_no_negative_item(self.datasets[0], full, self.item_num - 1))
         return used
 
 
@@ -72,9 +72,21 @@ class KnowledgeSampler(_RejectUsed, KGSampler):
         """(head, tail) pairs of the graph."""
         used = UsedPairs(self.hid_list, self.tid_list, self.entity_num)
         full = used.full_keys(self.entity_num)
-        if full:
+        if len(full):
             raise UserError(
-                f"{full} entity(s) are joined to every entity, so no negative tail can "
+                f"{len(full)} entity(s) are joined to every entity, so no negative tail can "
                 f"be drawn for them"
             )
         return used
+
+
+def _no_negative_item(dataset: Any, users: np.ndarray, n_items: int) -> str:
+    """What is wrong with users of every item, and what helps."""
+    names = ", ".join(f"'{one_line(name)[:60]}'"
+                      for name in dataset.field2id_token[dataset.uid_field][users[:3]])
+    if dataset.benchmark_filename_list is None:
+        way_out = f"leave them out with user_inter_num_interval: [0,{n_items})"
+    else:
+        way_out = "take their lines out of the given parts"
+    return (f"{len(users)} user(s) interacted with every item ({names}), so no negative item can "
+            f"be drawn for them; {way_out}, or list further items in the item file")

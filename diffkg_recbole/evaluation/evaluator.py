@@ -12,8 +12,13 @@ from recbole.evaluator import Collector, Evaluator
 from recbole.evaluator.register import metrics_dict
 from torch import Tensor
 
+from diffkg_recbole.evaluation.list_metrics import LIST_METRICS, area_under_curve
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
+from diffkg_recbole.evaluation.top_k import top_k
 from diffkg_recbole.parallel import process_rows, rank_and_world
+
+GAUC = "gauc"
+_OF_LISTS = {*RANKING_METRICS, *LIST_METRICS, GAUC}
 
 
 @dataclass
@@ -24,11 +29,13 @@ class RankedUsers:
         items: [users, K] int64 item ids, best first; -1 where fewer than K items were candidates.
         hit: [users, K] bool.
         n_positive: [users] int64.
+        auc: [users] float64, see :func:`area_under_curve`; None unless GAUC is a metric.
     """
 
     items: np.ndarray
     hit: np.ndarray
     n_positive: np.ndarray
+    auc: np.ndarray | None = None
 
     def per_user(self, metrics: list[str], cutoffs: list[int]) -> dict[str, np.ndarray]:
         """``{"recall@20": [users] float64, ...}`` for the ranking metrics of the plugin."""
@@ -39,16 +46,35 @@ class RankedUsers:
                 values.update({f"{name}@{k}": at_each[:, k - 1] for k in cutoffs})
         return values
 
+    def over_all(self, config: Any, item_counts: np.ndarray) -> dict[str, float]:
+        """The configured metrics of all lists together.
+
+        Args:
+            config: configuration: ``metrics``, ``topk``, ``tail_ratio``.
+            item_counts: [items + 1] training interactions of each item.
+        """
+        values: dict[str, float] = OrderedDict()
+        for name in (m.lower() for m in config["metrics"]):
+            if name in LIST_METRICS:
+                options = (config["tail_ratio"],) if name == "tailpercentage" else ()
+                values.update({
+                    f"{name}@{k}": LIST_METRICS[name](self.items[:, :k], item_counts, *options)
+                    for k in config["topk"]})
+            elif name == GAUC and self.auc is not None:
+                weight = np.where(np.isnan(self.auc), 0, self.n_positive)
+                total = (np.nan_to_num(self.auc) * weight).sum()
+                values[name] = float(total / weight.sum()) if weight.any() else float("nan")
+        return values
+
 
 def divided_users(config: Any, n_users: int) -> slice:
     """The users that this process evaluates, of ``n_users`` in a row.
 
-    Data parallel, every user is evaluated by exactly one process. Metrics other than the ranking
-    metrics of the plugin cannot be put together from parts; every process computes them on all
-    users.
+    Data parallel, every user is evaluated by exactly one process. RecBole's metrics of values
+    cannot be put together from parts; every process computes them on all users.
     """
     rank, world = rank_and_world(config)
-    if any(metric.lower() not in RANKING_METRICS for metric in config["metrics"]):
+    if any(metric.lower() not in _OF_LISTS for metric in config["metrics"]):
         return slice(0, n_users)
     return process_rows(n_users, rank, world)
 
@@ -73,57 +99,64 @@ def positives_among(
 
 
 class RankingCollector(Collector):
-    """RecBole's collector; the top-K is found once, on the device of the scores."""
+    """RecBole's collector; the top-K is found once, on the device of the scores.
+
+    Attributes:
+        item_counts: [items + 1] training interactions of each item; None before any data.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self._ranks = self.register.need("rec.topk")
-        # RecBole's collector goes on collecting what other metrics need (coverage, GAUC).
-        setattr(self.register, "rec.topk", False)
+        wanted = {metric.lower() for metric in config["metrics"]}
+        self._ranks, self._compares = bool(wanted & _OF_LISTS), GAUC in wanted
+        # RecBole's collector goes on collecting what metrics of values need.
+        for need in ("rec.topk", "rec.items", "rec.meanrank", "data.num_items", "data.count_items"):
+            setattr(self.register, need, False)
+        self.item_counts: np.ndarray | None = None
         self._batches: list[tuple[Tensor, ...]] = []
+        self._auc: list[np.ndarray] = []
+
+    def data_collect(self, train_data: Any) -> None:
+        """Count the training interactions of items.
+
+        Args:
+            train_data: a loader of any part; those for evaluation know their training part.
+        """
+        train = getattr(train_data, "train_part", train_data._dataset)
+        items = train.inter_feat[train.iid_field]
+        self.item_counts = np.bincount(np.asarray(items), minlength=train.item_num)
 
     def eval_batch_collect(
         self, scores_tensor: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor
     ) -> None:
         """Collect one batch. ``scores_tensor`` [users, items], -inf where masked."""
         if self._ranks:
-            k = min(max(self.topk), scores_tensor.shape[1])
-            score, top = torch.topk(scores_tensor, k, dim=-1)
+            score, top = top_k(scores_tensor, min(max(self.topk), scores_tensor.shape[1]))
             hit, counts = positives_among(top, positive_u, positive_i, scores_tensor.shape[1])
             masked = score == -torch.inf  # no recommendation, even for want of other items
             batch = (top.masked_fill(masked, -1), hit & ~masked, counts)
             self._batches.append(tuple(part.cpu() for part in batch))
+        if self._compares:
+            self._auc.append(area_under_curve(scores_tensor, positive_u, positive_i))
         super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
-
-    def get_data_struct(self) -> Any:
-        """What other metrics need; RecBole's wants to move numbers and counters to the CPU."""
-        collected = self.data_struct
-        constants = {name: value for name, value in collected._data_dict.items()
-                     if not isinstance(value, Tensor)}
-        for name in constants:
-            del collected[name]
-        struct = super().get_data_struct()
-        for name, value in constants.items():
-            struct.set(name, value)
-            collected.set(name, value)
-        return struct
 
     def take_ranked(self) -> RankedUsers | None:
         """The top-K lists collected since the last call; None for value metrics."""
         if not self._batches:
             return None
         top, hit, counts = (torch.cat(parts).numpy() for parts in zip(*self._batches))
-        self._batches = []
+        auc = np.concatenate(self._auc) if self._auc else None
+        self._batches, self._auc = [], []
         width = max(self.topk)
         if top.shape[1] < width:  # fewer items than K
             missing = width - top.shape[1]
             top = np.pad(top, ((0, 0), (0, missing)), constant_values=-1)
             hit = np.pad(hit, ((0, 0), (0, missing)))
-        return RankedUsers(top, hit, counts)
+        return RankedUsers(top, hit, counts, auc)
 
 
 class RankingEvaluator(Evaluator):
-    """RecBole's evaluator with vectorised top-K metrics; other metrics are RecBole's.
+    """RecBole's evaluator with the plugin's metrics of lists; metrics of values are RecBole's.
 
     Args:
         config: configuration.
@@ -137,7 +170,7 @@ class RankingEvaluator(Evaluator):
         self.config, self.collector = config, collector
         self.metrics = [metric.lower() for metric in config["metrics"]]
         self.metric_class = {
-            m: metrics_dict[m](config) for m in self.metrics if m not in RANKING_METRICS
+            m: metrics_dict[m](config) for m in self.metrics if m not in _OF_LISTS
         }
         self.ranked: RankedUsers | None = None
 
@@ -150,6 +183,9 @@ class RankingEvaluator(Evaluator):
             self.ranked.per_user(self.metrics, self.config["topk"]) if self.ranked else {}
         )
         values = {name: column.mean() for name, column in per_user.items()}
+        counts = self.collector.item_counts
+        if self.ranked and counts is not None:
+            values.update(self.ranked.over_all(self.config, counts))
         for metric in self.metric_class.values():
             values.update(metric.calculate_metric(dataobject))
         places = self.config["metric_decimal_place"]
@@ -171,5 +207,5 @@ def gather_ranked(mine: RankedUsers | None, config: Any) -> RankedUsers | None:
     some = [ranked for ranked in everyone if ranked is not None]
     if not some:
         return None
-    columns = ("items", "hit", "n_positive")
+    columns = ["items", "hit", "n_positive", *(["auc"] if some[0].auc is not None else [])]
     return RankedUsers(*(np.concatenate([getattr(r, c) for r in some]) for c in columns))

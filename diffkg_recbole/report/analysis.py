@@ -18,7 +18,7 @@ from diffkg_recbole.text import one_line
 
 PROTOCOLS = {
     "clean": {
-        "Test pairs": "duplicates, and pairs that are also in train, removed",
+        "Test pairs": "duplicates, and pairs that are also in train or validation, removed",
         "Masked when ranking": "a user's training pairs, and validation pairs when testing",
         "Epoch chosen on": "the validation part, cut from train per user",
     },

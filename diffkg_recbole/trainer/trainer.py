@@ -126,6 +126,8 @@ class PluginTrainer(Trainer):
             if not self.config["single_spec"]:  # the first process may be writing it yet
                 torch.distributed.barrier()
             self._load_model(load_checkpoint(model_file or self.saved_model_file, self.device))
+        if eval_data:
+            self.eval_collector.data_collect(eval_data)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
     def _map_reduce(self, result: dict, num_sample: int) -> dict:

@@ -103,3 +103,18 @@ def test_stock_recbole_reads_the_tiny_set_whole(
         assert dataset.entity_num == 1 + counts["items"] + others
         items = dataset.field2id_token["item_id"][dataset.head_entities[:5]]
         np.testing.assert_array_equal(items, ["0", "1", "2", "3", "4"])
+
+
+def test_the_validation_part_of_the_source_is_written_as_it_is(
+    kgat_folder: Path, tmp_path: Path
+) -> None:
+    (kgat_folder / "valid.txt").write_text("0 4 1\n2 1\n")
+    outcome = convert(Request("kgat", kgat_folder, "small", tmp_path / "atomic",
+                              tmp_path / "configs"))
+    parts = {part: table(outcome.folder / f"small.{part}.inter")
+             for part in ("train", "valid", "test")}
+    assert parts == {"train": TRAIN, "valid": [(0, 1), (0, 4), (2, 1)], "test": TEST}
+    split = outcome.summary["split"]
+    assert (split["fraction"], split["seed"]) == (None, None)
+    assert split["rule"] == "the source's own validation part"
+    assert "valid.txt" in outcome.summary["source"]["sha256"]

@@ -216,7 +216,7 @@ BAD_KGAT = {
     "short line in the graph": (_bytes("kg_final.txt", b"1 2\n"), "kg_final.txt, line 1"),
     "no triple": (_bytes("kg_final.txt", b"\n"), "kg_final.txt: is empty"),
     "wasteful ids": (_bytes("train.txt", b"2000000000 1 2 3 4\n"), "counts 2000000001 users"),
-    "broken list": (_bytes("entity_list.txt", b"org_id remap_id\nx\n"), "entity_list.txt, line 2"),
+    "broken list": (_bytes("item_list.txt", b"org_id remap_id\nx\n"), "item_list.txt, line 2"),
 }
 
 

@@ -74,18 +74,87 @@ def test_name_list_with_further_columns(kgat_folder: Path) -> None:
     assert data.n_items == 5
 
 
-@pytest.mark.parametrize(("text", "line", "named"), [
+@pytest.mark.parametrize(("text", "names", "size"), [
+    ("org_id remap_id\nm.01 0\n 40\n", {0: "m.01"}, 41),
+    ("org_id remap_id\nm.01 0\n\t40\r\n", {0: "m.01"}, 41),
+    ("org_id\tremap_id\tfreebase_id\nN1\t1\tSome Place\n", {1: "N1"}, 2),
+    ("org_id\tremap_id\tfreebase_id\nTwo Words\t3\tm.0\n\t11\tm.1\n", {3: "Two Words"}, 12),
+    ("org_id remap_id\n 40\n", None, 41),
+])
+def test_entity_lists_with_gaps(kgat_folder: Path, text: str, names: dict, size: int) -> None:
+    (kgat_folder / "entity_list.txt").write_bytes(text.encode())
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    assert (data.names["entity"].to_dict() if names else data.names.get("entity")) == names
+    assert data.n_entities == max(size, 8)
+    assert data.notices == ()
+
+
+BROKEN_LISTS = pytest.mark.parametrize(("text", "line", "named"), [
     ("org_id remap_id\na 0\nb\n", 3, "'b' has no id"),
     ("org_id remap_id\na 0\nb x\n", 3, "'b x' has no id"),
     ("org_id remap_id\na 0\nb -1\n", 3, "'b -1' has no id"),
     ("a 0\nb 0\n", 2, "id 0 stands twice"),
     ("org_id remap_id freebase_id\na 0\n", 2, "'a 0' has no id"),
+    ("org_id remap_id\na 0b 1c 2\nd0\n", 3, "'d0' has no id"),
+    ("\xff", None, "UTF-8"), ("\n", None, "is empty"), ("org_id remap_id\n", None, "no name"),
 ])
-def test_broken_name_lists(kgat_folder: Path, text: str, line: int, named: str) -> None:
-    (kgat_folder / "relation_list.txt").write_text(text)
+
+
+def write_list(folder: Path, kind: str, text: str) -> None:
+    (folder / f"{kind}_list.txt").write_bytes(text.encode("latin-1"))
+
+
+@BROKEN_LISTS
+@pytest.mark.parametrize("kind", ["entity", "relation"])
+def test_a_list_that_is_not_needed_stops_nothing(
+    kgat_folder: Path, kind: str, text: str, line: int | None, named: str
+) -> None:
+    write_list(kgat_folder, kind, text)
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    assert kind not in data.names
+    (notice,) = data.notices
+    assert named in notice
+    assert f"{kind}_list.txt" in notice
+    assert line is None or f"line {line}:" in notice
+
+
+@BROKEN_LISTS
+@pytest.mark.parametrize("kind", ["user", "item"])
+def test_a_list_whose_count_is_needed_stops(
+    kgat_folder: Path, kind: str, text: str, line: int | None, named: str
+) -> None:
+    write_list(kgat_folder, kind, text)
     with pytest.raises(DataError, match=named) as caught:
         read_kgat(SourceFolder(kgat_folder), "x")
-    assert caught.value.line == line
+    assert line is None or caught.value.line == line
+    data = read_kgat(SourceFolder(kgat_folder), "x", **{f"n_{kind}s": 9})  # now it is not
+    assert getattr(data, f"n_{kind}s") == 9
+    assert len(data.notices) == 1
+
+
+def test_the_authors_files_need_no_list(authors_folder: Path) -> None:
+    write_list(authors_folder, "item", "nonsense\n")
+    assert len(read_authors(SourceFolder(authors_folder), "x").notices) == 1
+
+
+def test_the_validation_part_of_the_source(kgat_folder: Path) -> None:
+    (kgat_folder / "valid.txt").write_text("0 4 4\n2 2 1\n")
+    data = read_kgat(SourceFolder(kgat_folder), "x")
+    train, valid = data.parts
+    assert train.tolist() == [list(pair) for pair in TRAIN]
+    assert valid.tolist() == [[0, 4], [2, 1], [2, 2]]
+    assert data.train.tolist() == sorted([list(pair) for pair in TRAIN] + [[0, 4], [2, 1]])
+    assert data.duplicates == {"train": 1, "test": 0}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("0 5\n", "valid.txt, line 1: item 5 lies beyond the 5 items that train.txt gives"),
+    ("0 a\n", "valid.txt, line 1"), ("", "valid.txt: is empty"),
+    ("0\n", "valid.txt: holds no interaction")])
+def test_a_broken_validation_part(kgat_folder: Path, text: str, message: str) -> None:
+    (kgat_folder / "valid.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_kgat(SourceFolder(kgat_folder), "x")
 
 
 def test_sums_are_those_of_the_files(authors_folder: Path) -> None:

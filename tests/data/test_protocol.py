@@ -61,9 +61,15 @@ def test_recbole_unmasks_test_positives(tmp_path, model):
     assert masked_by_user(exp, exp.test_data)["a"] == {"2", "3"}
 
 
-@pytest.mark.parametrize(("protocol", "recall_of_a"), [("clean", 0.0), ("authors", 0.0),
-                                                       ("recbole", 0.5)])
-def test_recall_by_hand(tmp_path, protocol, recall_of_a):
+@pytest.mark.parametrize(("protocol", "recall"), [
+    # user a: clean and authors mask 1, 2, 3 -> top 4, 5: hits 4 (of 4, or of 4 and the masked 1);
+    # recbole unmasks the positive 1 -> top 1, 4: hits both. User b: 1, 2, 3 are masked -> top 4, 5
+    # hits 5. User c: 4, 5 are masked -> top 1, 2 hits 1. User d, only in test: top 1, 2 hits 2.
+    ("clean", {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}),
+    ("authors", {"a": 0.5, "b": 1.0, "c": 1.0, "d": 1.0}),
+    ("recbole", {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}),
+])
+def test_recall_by_hand(tmp_path, protocol, recall):
     """Item 1 first, 2 second and so on for everyone; cut-off 2."""
     exp = experiment(tmp_path, protocol)
     trainer = exp.build_trainer(exp.build_model())
@@ -75,13 +81,27 @@ def test_recall_by_hand(tmp_path, protocol, recall_of_a):
     trainer.evaluate(exp.test_data, load_best_model=False)
     ranked = trainer.evaluator.ranked
     users = exp.train.id2token("user_id", exp.test_data.uid_list.numpy()).tolist()
-    recall = dict(zip(users, ranked.per_user(["Recall"], [2])["recall@2"]))
-    # user a: clean and authors mask 1, 2, 3 -> top 4, 5: hits 4 (of 1, or of 4 and 1);
-    # recbole unmasks the positive 1 -> top 1, 4: hits both
-    assert recall["a"] == {"clean": 1.0, "authors": 0.5, "recbole": 1.0}[protocol]
-    assert recall["b"] == 1.0  # masks 1, 2, 3 -> top 4, 5; positive 5
-    assert recall["d"] == 1.0  # only in test: nothing is masked, top 1, 2
-    assert recall_of_a <= recall["a"]
+    got = ranked.per_user(["Recall"], [2])["recall@2"].tolist()
+    assert dict(zip(users, got)) == recall
+    lists = {user: "".join(exp.train.id2token("item_id", items))
+             for user, items in zip(users, ranked.items)}
+    assert lists == {"a": "14" if protocol == "recbole" else "45", "b": "45", "c": "12", "d": "12"}
+
+
+def test_clean_removes_test_pairs_of_either_earlier_part_and_repeated_ones(tmp_path):
+    parts = {
+        "train": [("a", "1"), ("a", "2"), ("b", "1"), ("c", "6")],
+        "valid": [("a", "3"), ("b", "2"), ("b", "1"), ("b", "2")],
+        "test": [("a", "3"), ("a", "1"), ("b", "2"), ("b", "4"), ("b", "4"), ("c", "5")],
+    }
+    values = write_small(tmp_path, parts=parts)
+    exp = prepare(Config("BPR", "small", config_dict={**values, "eval_protocol": "clean"}))
+    assert token_pairs(exp.train) == sorted(parts["train"])
+    assert token_pairs(exp.valid_data._dataset) == [("a", "3"), ("b", "2")]
+    assert token_pairs(exp.test_data._dataset) == [("b", "4"), ("c", "5")]
+    found = {key: exp.audit[key] for key in exp.audit if "also_in" in key}
+    assert found == {"test_pairs_also_in_train": 1, "test_pairs_also_in_valid": 2,
+                     "valid_pairs_also_in_train": 1}
 
 
 def test_every_item_is_a_candidate_for_every_model(tmp_path):

@@ -55,8 +55,35 @@ def test_a_negative_is_never_used_before_nor_padding(parts):
 def test_a_user_of_every_item_is_refused(tmp_path):
     parts = {**PARTS, "train": [*PARTS["train"], *(("e", item) for item in ITEMS)]}
     dataset = create_dataset(Config("BPR", "small", config_dict=write_small(tmp_path, parts=parts)))
-    with pytest.raises(UserError, match=r"1 user\(s\) interacted with every item"):
+    with pytest.raises(UserError, match=r"1 user\(s\) interacted with every item \('e'\).* given "
+                                        "parts, or list further items"):
         PairSampler(PHASES, dataset.build())
+
+
+def undivided(tmp_path, rows, **extra):
+    """The small data set with one undivided file of these pairs."""
+    values = {**write_small(tmp_path), "benchmark_filename": None, **extra}
+    text = "".join(f"{user}\t{item}\n" for user, item in rows)
+    (tmp_path / "small/small.inter").write_text("user_id:token\titem_id:token\n" + text)
+    return create_dataset(Config("BPR", "small", config_dict=values))
+
+
+def test_the_advice_for_a_user_of_every_item_works(tmp_path):
+    rows = [(user, item) for user in "abcdefgh" for item in ITEMS[:4]]
+    rows += [("full", item) for item in ITEMS]
+    with pytest.raises(UserError, match=r"user_inter_num_interval: \[0,6\)"):
+        PairSampler(PHASES, undivided(tmp_path / "1", rows).build())
+    data = undivided(tmp_path / "2", rows, user_inter_num_interval="[0,6)")
+    PairSampler(PHASES, data.build())
+    assert "full" not in data.field2token_id["user_id"]
+
+
+def test_listing_further_items_works_too(tmp_path):
+    parts = {**PARTS, "train": [*PARTS["train"], *(("e", item) for item in ITEMS)]}
+    values = write_small(tmp_path, parts=parts)
+    with (tmp_path / "small/small.item").open("a") as file:
+        file.write("7\n")
+    PairSampler(PHASES, create_dataset(Config("BPR", "small", config_dict=values)).build())
 
 
 def test_a_head_joined_to_every_entity_is_refused():

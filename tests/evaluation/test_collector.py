@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 from recbole.evaluator import Collector
-from recbole.evaluator.collector import DataStruct
-from recbole.evaluator.metrics import AveragePopularity, GiniIndex, ItemCoverage
 
 from diffkg_recbole.config import Config
 from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
@@ -65,31 +63,56 @@ def test_fewer_items_than_the_cut_off(config):
     assert ranked.per_user(["Recall"], [7])["recall@7"].tolist() == [1.0]
 
 
-@pytest.mark.parametrize(("name", "metric", "constant"), [
-    ("ItemCoverage", ItemCoverage, "data.num_items"),
-    ("AveragePopularity", AveragePopularity, "data.count_items"),
-    ("GiniIndex", GiniIndex, "data.num_items"),
-])
-def test_metrics_that_need_counts_of_the_data(config, name, metric, constant):
-    """RecBole's collector moves everything to the CPU, which a number or a counter cannot do."""
-    settings = {**config.final_config_dict, "metrics": ["Recall", name]}
-    config.final_config_dict.update(settings)
+ALL = ["Recall", "ItemCoverage", "GiniIndex", "ShannonEntropy", "AveragePopularity",
+       "TailPercentage", "GAUC"]
+
+
+def test_metrics_that_need_counts_of_the_data(config):
+    """The training part's counts come with every loader, also where nothing was trained."""
+    config.final_config_dict.update({"metrics": ALL, "metric_decimal_place": 12})
     experiment = prepare(config)
+    trainer = experiment.build_trainer(experiment.build_model())
+    result = trainer.evaluate(experiment.test_data, load_best_model=False)
+    trained = experiment.build_trainer(trainer.model)
+    trained.eval_collector.data_collect(experiment.train_data)
+    trained.evaluate(experiment.valid_data, load_best_model=False)
+    assert trained.evaluate(experiment.test_data, load_best_model=False) == result
+    names = {f"{name.lower()}@{k}" for name in ALL[:-1] for k in (3, 7)} | {"gauc"}
+    assert set(result) == names
+    train = experiment.train.inter_feat["item_id"].numpy()
+    popularity = [np.mean([(train == item).sum() for item in items[:3]])
+                  for items in trainer.evaluator.ranked.items]
+    assert result["averagepopularity@3"] == pytest.approx(np.mean(popularity), abs=1e-9)
+    assert 0.3 < result["gauc"] < 0.7  # nothing was learnt
+
+
+def test_metrics_where_every_item_is_recommended(config):
+    """[PAD] is no item: coverage reaches 1, and no inequality comes from it."""
+    config.final_config_dict.update({"metrics": ALL, "metric_decimal_place": 6, "topk": [1]})
     collector = RankingCollector(config)
-    collector.data_collect(experiment.train_data)
+    collector.item_counts = np.array([0, *range(1, 41)])
     evaluator = RankingEvaluator(config, collector)
-    results = []
-    for seed in (1, 2):  # twice: what belongs to the data stays
-        scores, row, item = batch(seed)
-        collector.eval_batch_collect(scores, None, row, item)
-        results.append(evaluator.evaluate(collector.get_data_struct()))
-        data = DataStruct()
-        data.set("rec.items", scores.topk(7).indices)
-        data.set(constant, collector.data_struct[constant])
-        expected = metric(config).calculate_metric(data)
-        assert {k: results[-1][k] for k in expected} == pytest.approx(expected)
-        assert 0 <= results[-1]["recall@7"] <= 1
-    assert results[0] != results[1]
+    scores = torch.full((80, 41), 0.0)
+    scores[:, 0] = -torch.inf
+    users = torch.arange(80)
+    best = torch.cat((torch.arange(40), torch.arange(10).repeat(4))) + 1
+    scores[users, best] = 1.0
+    collector.eval_batch_collect(scores, None, users, best)
+    result = evaluator.evaluate(collector.get_data_struct())
+    times = [5] * 10 + [1] * 30
+    assert result["itemcoverage@1"] == 1.0
+    assert result["giniindex@1"] == pytest.approx(
+        sum(abs(a - b) for a in times for b in times) / (2 * 40 * 80), abs=1e-6)
+    assert result["shannonentropy@1"] == pytest.approx(
+        -sum(n / 80 * np.log(n / 80) for n in times), abs=1e-6)
+    assert result["gauc"] == 1.0
+
+
+def test_equal_scores_do_not_depend_on_the_batch(config):
+    """Of equal scores the lower item comes first."""
+    collector = RankingCollector(config)
+    collector.eval_batch_collect(torch.ones(2, 30), None, torch.tensor([0]), torch.tensor([3]))
+    assert collector.take_ranked().items.tolist() == [list(range(7))] * 2
 
 
 def test_a_single_process_gathers_nothing():

@@ -64,7 +64,7 @@ def test_numbers_as_words() -> None:
     assert [cost("seconds_total", Measure((v,))) for v in (0.123, 12.34, 1234.5)] == [
         "0.12", "12.3", "1,234"]
     assert (metric_name("ndcg@10"), metric_name("averagepopularity@5")) == (
-        "NDCG@10", "averagepopularity@5")
+        "NDCG@10", "AveragePopularity@5")
 
 
 @pytest.mark.parametrize(("text", "expected"), [
