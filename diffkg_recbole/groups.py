@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Callable
 
 import numpy as np
@@ -198,27 +197,3 @@ def over_runs(
     mean, sd = (pd.concat([tables[0][fixed], pd.DataFrame(block, columns=columns)], axis=1)
                 for block in (values.mean(axis=0), spread))
     return mean, sd
-
-
-def standard_groups(
-    records: Sequence[RunRecord], k: int, number: int = 4
-) -> dict[str, tuple[Grouping, GroupTable]]:
-    """The three groupings of a comparison, each with the function that makes a run's table.
-
-    Args:
-        records: all runs of the comparison; one that saw the original graph defines the groups.
-        k: cut-off of the items' recall.
-        number: quantile groups each.
-
-    Returns:
-        ``{"users by activity", "items by popularity", "items by triples"}``.
-    """
-    original = [record for record in records if record.get("kg") in (None, "original")]
-    source = (original or list(records))[0]
-    users = user_groups(source, number)
-    made: dict[str, tuple[Grouping, GroupTable]] = {
-        "users by activity": (users, partial(user_group_metrics, grouping=users))}
-    for by in ITEM_FACTORS:
-        items = item_groups(source, by, number)
-        made[f"items by {by}"] = (items, partial(item_group_recall, grouping=items, k=k))
-    return made

@@ -13,7 +13,7 @@ from diffkg_recbole.compare.plan import Plan
 from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.compare.run_queue import Active, Outcome
 from diffkg_recbole.console import ProgressView, duration
-from diffkg_recbole.statistics import over_seeds
+from diffkg_recbole.statistics import Measure
 from diffkg_recbole.store import RunRecord
 
 
@@ -137,8 +137,8 @@ def result_table(plan: Plan, records: Sequence[RunRecord | None]) -> Table:
 
 
 def _cell(records: Sequence[RunRecord], metric: str) -> str:
-    values = [record.test[metric] for record in records if metric in record.test]
+    values = tuple(record.test[metric] for record in records if metric in record.test)
     if not values:
         return "-"
-    spread = over_seeds(values)
+    spread = Measure(values)
     return f"{spread.mean:.4f}" + ("" if spread.sd is None else f" ± {spread.sd:.4f}")

@@ -8,9 +8,11 @@ from typing import Any
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.report.charts import Epochs
-from diffkg_recbole.report.differences import Comparer, Difference
+from diffkg_recbole.report.differences import Comparer, Difference, Family
 from diffkg_recbole.report.group_metrics import Groups, group_metrics
 from diffkg_recbole.report.published import Published, published_for
+from diffkg_recbole.report.readable import readable_runs
+from diffkg_recbole.report.reference import Reference, choose_reference
 from diffkg_recbole.report.results import Row, Section, reason, sections
 from diffkg_recbole.report.verdict import Answer, questions, verdict
 from diffkg_recbole.store import CorruptRunError, RunRecord
@@ -43,7 +45,9 @@ class SectionReport:
     """One data set under one protocol, with everything that is said about it.
 
     Args:
-        reference: the row that the others are tested against, None without rows.
+        choice: the row that the others are tested against and how it was chosen, None
+            without rows.
+        families: over which comparisons p values were corrected, in words.
         comparisons: label -> comparison with the reference.
         answers: the questions of the verdict with their comparisons.
         sentences: the verdict.
@@ -52,7 +56,7 @@ class SectionReport:
     """
 
     section: Section
-    reference: Row | None
+    choice: Reference | None
     comparisons: Mapping[str, Difference]
     answers: Sequence[Answer]
     sentences: Sequence[str]
@@ -60,7 +64,20 @@ class SectionReport:
     groups: Sequence[Groups]
     epochs: Epochs
     audit: Mapping[str, Any] | None
+    families: Sequence[Family] = ()
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def reference(self) -> Row | None:
+        """The row that the others are tested against."""
+        return self.choice.row if self.choice else None
+
+    @property
+    def testing(self) -> list[str]:
+        """What was tested against what, and over how many tests p values were corrected."""
+        if not self.families or self.choice is None:
+            return []
+        return [self.choice.sentence, *(f"{family.sentence}." for family in self.families)]
 
 
 @dataclass
@@ -90,23 +107,20 @@ def build_report(
         records: the runs, of any status.
         corrupt: folders that could not be read; they are listed.
         metric: the metric to sort and test by; by default Recall@20 where it was measured.
-        reference: label of the row the others are tested against; by default the best model
-            without a knowledge graph, else the best row.
+        reference: label of the row the others are tested against; by default chosen without
+            the test part, see :func:`choose_reference`.
 
     Raises:
         IncomparableError: if runs that would share a table saw different data.
-        UserError: if there is no run, or no run has the metric or the label asked for.
+        UserError: if there is no run, none that can be read, or no run has the metric or the
+            label asked for.
     """
-    broken = list(corrupt)
-    readable = []
-    for record in records:
-        try:
-            if record.finished:
-                record.config()
-            readable.append(record)
-        except CorruptRunError as error:
-            broken.append(error)
-    if not readable and not broken:
+    readable, damaged = readable_runs(records)
+    broken = [*corrupt, *damaged]
+    if not readable:
+        if broken:
+            raise UserError(f"none of {len(broken)} runs can be read; the first: "
+                            f"{one_line(broken[0])}")
         raise UserError("there is no run to report; train something first, or loosen the filters")
     made = sections(readable, metric)
     _check_wishes(made, metric, reference)
@@ -127,30 +141,28 @@ def _check_wishes(made: Sequence[Section], metric: str | None, reference: str | 
 
 def _section_report(section: Section, wanted: str | None) -> SectionReport:
     comparer = Comparer(section)
-    reference = _reference(section, wanted)
-    others = [row for row in section.rows if row is not reference]
-    found = comparer.family([(row, reference) for row in others]) if reference else []
+    choice = choose_reference(section, wanted)
+    found = comparer.family([(row, choice.row) for row in section.rows
+                             if row is not choice.row]) if choice else []
     asked = questions(section)
     replies = comparer.family([(question.row, question.against) for question in asked])
     answers = [Answer(question, reply) for question, reply in zip(asked, replies) if reply]
     unknown = [question for question, reply in zip(asked, replies) if not reply]
+    comparisons = [one for one in found if one is not None]
+    families = [Family(name, section.metric, size) for name, size in (
+        (f"rows against {choice.row.label}" if choice else "", len(comparisons)),
+        ("questions", len(answers))) if size]
     groups, group_notes = group_metrics(section)
     epochs, epoch_notes = _epochs(section)
     return SectionReport(
-        section=section, reference=reference,
-        comparisons={one.row.label: one for one in found if one is not None},
-        answers=answers, sentences=verdict(section, answers, unknown),
+        section=section, choice=choice,
+        comparisons={one.row.label: one for one in comparisons},
+        answers=answers, sentences=verdict(section, answers, unknown, choice, comparisons),
         published=published_for(section.dataset, section.protocol,
-                                section.fingerprint.get("counts") or {}),
-        groups=groups, epochs=epochs, audit=_audit(section),
+                                section.fingerprint.get("counts") or {})
+        if section.full_ranking else Published(),
+        groups=groups, epochs=epochs, audit=_audit(section), families=families,
         notes=[*_notes(section, comparer.missing), *group_notes, *epoch_notes])
-
-
-def _reference(section: Section, wanted: str | None) -> Row | None:
-    named = section.row(wanted) if wanted is not None else None
-    measured = [row for row in section.rows if section.metric in row.metrics]
-    plain = [row for row in measured if row.kind == "plain"]
-    return named or next(iter(plain or measured), None)
 
 
 def _epochs(section: Section) -> tuple[dict[str, list[list[dict[str, Any]]]], list[str]]:

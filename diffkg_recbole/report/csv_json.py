@@ -9,13 +9,14 @@ from typing import Any
 
 from diffkg_recbole.plain import plain
 from diffkg_recbole.report.analysis import Report, SectionReport
-from diffkg_recbole.report.differences import Difference
+from diffkg_recbole.report.differences import KINDS, LEVEL, Difference
 from diffkg_recbole.report.published import METRICS as PUBLISHED_METRICS
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.results import COSTS, Measure, Row
+from diffkg_recbole.text import one_line
 
 JSON_FORMAT = 1
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = tuple("=+-@＝＋－＠")  # wide forms too: some spreadsheets read them alike
 
 
 def render_json(report: Report) -> str:
@@ -25,17 +26,24 @@ def render_json(report: Report) -> str:
         "sections": [_section(section) for section in report.sections],
         "unreadable": [{"folder": folder, "reason": reason} for folder, reason in report.corrupt],
     }
-    return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(value), indent=1, allow_nan=False) + "\n"
 
 
 def _section(report: SectionReport) -> dict[str, Any]:
     section = report.section
     made = recipe(section) if section.rows else None
     return {
-        "dataset": section.dataset, "protocol": section.protocol,
+        "dataset": section.dataset, "protocol": section.protocol_name,
+        "evaluation": section.evaluation, "candidates": section.candidates,
         "split_seed": section.split_seed, "test_selected": section.test_selected,
         "metric": section.metric, "fingerprint": section.fingerprint, "audit": report.audit,
         "reference": report.reference.label if report.reference else None,
+        "reference_chosen": {"rule": report.choice.rule, "why": report.choice.why}
+        if report.choice else None,
+        "families": [{"comparisons_of": one.name, "metric": one.metric, "comparisons": one.size,
+                      "kinds_of_test": KINDS, "level": LEVEL,
+                      "correction": "Holm, over the comparisons, for each kind of test"}
+                     for one in report.families],
         "verdict": list(report.sentences),
         "rows": [_row(report, row) for row in section.rows],
         "questions": [{"claim": answer.question.claim, "topic": answer.question.topic,
@@ -86,43 +94,47 @@ def render_csv(report: Report) -> str:
              for row in section.section.rows]
     fields = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(csv_cell, fields))
+    for line in lines:
+        writer.writerow([csv_cell(line.get(name)) for name in fields])
     return buffer.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Text on one line that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = one_line(value)
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 
 def _csv_line(report: SectionReport, row: Row) -> dict[str, Any]:
     section = report.section
     comparison = report.comparisons.get(row.label)
     line: dict[str, Any] = {
-        "dataset": _text(section.dataset), "protocol": _text(section.protocol),
+        "dataset": section.dataset, "protocol": section.protocol_name,
         "split_seed": section.split_seed, "test_selected": section.test_selected,
-        "fingerprint": section.fingerprint.get("all"), "label": _text(row.label),
-        "model": _text(row.model), "kg": row.kg, "variant": _text(row.variant), "kind": row.kind,
+        "fingerprint": section.fingerprint.get("all"), "label": row.label,
+        "model": row.model, "kg": row.kg, "variant": row.variant, "kind": row.kind,
         "seeds": " ".join(map(str, row.seeds)),
     }
     for name in section.metrics:
         measure = row.metrics.get(name)
         line[f"{name} mean"] = None if measure is None else measure.mean
         line[f"{name} sd"] = None if measure is None else measure.sd
-    line["reference"] = _text(report.reference.label) if report.reference else None
+    line["reference"] = report.reference.label if report.reference else None
+    line["reference chosen"] = report.choice.rule if report.choice else None
     for name, value in (("difference", "difference"), ("interval low", "low"),
                         ("interval high", "high"), ("p t holm", "p_t"),
                         ("p wilcoxon holm", "p_wilcoxon"), ("finding", "direction")):
         line[name] = None if comparison is None else getattr(comparison, value)
+    line["holm over"] = None if comparison is None else len(report.comparisons)
     for name in COSTS:
         line[name] = row.cost[name].mean if name in row.cost else None
     if row.kind in ("plain", "graph"):
         for number, source in enumerate(report.published.columns, start=1):
             for name in PUBLISHED_METRICS:
                 line[f"published [{number}] {name}"] = source.values.get(row.model, {}).get(name)
-            line[f"published [{number}] source"] = _text(source.source)
+            line[f"published [{number}] source"] = source.source
     return line
-
-
-def _text(value: Any) -> Any:
-    """Text that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value

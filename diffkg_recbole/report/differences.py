@@ -10,9 +10,13 @@ import pandas as pd
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.report.results import Row, Section, reason
 from diffkg_recbole.statistics import PairedTest, check_comparable, holm, paired_test, user_means
+from diffkg_recbole.text import metric_name
 
 LEVEL = 0.05
 """A difference counts as significant if both Holm-corrected p values lie below."""
+
+KINDS = ("paired t-test", "Wilcoxon signed-rank test")
+"""How each comparison is tested; both two-sided, over the users."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,29 @@ class Difference:
         if significant == 1:
             return "unclear"
         return "better" if self.difference > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Family:
+    """The comparisons whose p values are corrected together.
+
+    Args:
+        name: what is compared, in words.
+        metric: the one metric that is tested.
+        size: how many comparisons; each is tested in :data:`KINDS` ways.
+    """
+
+    name: str
+    metric: str
+    size: int
+
+    @property
+    def sentence(self) -> str:
+        """How many tests, which, and how they are corrected."""
+        many = f"{self.size} comparisons" if self.size > 1 else "1 comparison"
+        return (f"{self.name[:1].upper()}{self.name[1:]}: {many} in {metric_name(self.metric)}, "
+                f"each by a {' and a '.join(KINDS)}; Holm's correction over the {self.size} p "
+                f"value{'s' if self.size > 1 else ''} of each kind of test")
 
 
 class Comparer:

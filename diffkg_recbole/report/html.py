@@ -120,7 +120,7 @@ def _page(report: SectionReport, number: int) -> _Page:
     measured = {row.model for row in section.rows}
     style = styles(section.rows, report.reference.label if report.reference else None)
     return _Page(
-        prefix=f"part{number}", name=f"{section.dataset}, {section.protocol}", report=report,
+        prefix=f"part{number}", name=f"{section.dataset}, {section.protocol_name}", report=report,
         metric=metric_name(section.metric), protocol=_protocol(report),
         board=leaderboard(report), charts=_charts(report, style) if section.rows else [],
         styles=[(row.label, style[row.label]) for row in section.rows],
@@ -138,8 +138,8 @@ def _page(report: SectionReport, number: int) -> _Page:
 
 def _protocol(report: SectionReport) -> list[tuple[str, str]]:
     section = report.section
-    lines = [("Protocol", section.protocol), *PROTOCOLS.get(section.protocol, {}).items(),
-             ("Candidates", "every item, whatever the model")]
+    lines = [("Protocol", section.protocol_name), *PROTOCOLS.get(section.protocol, {}).items(),
+             ("Candidates", section.candidates)]
     counts = section.fingerprint.get("counts") or {}
     if counts:
         lines.append(("Data", ", ".join(f"{value:,} {name}" for name, value in counts.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diffkg_recbole.report.analysis import Report, SectionReport
+from diffkg_recbole.report.differences import LEVEL
 from diffkg_recbole.report.table import Cell, Leaderboard, leaderboard
 from diffkg_recbole.text import one_line
 
@@ -58,14 +59,17 @@ def _cell(cell: Cell) -> str:
 
 def _caption(report: SectionReport, board: Leaderboard) -> str:
     section = report.section
-    parts = [f"Results on {escape(section.dataset)}, protocol {escape(section.protocol)}"
+    parts = [f"Results on {escape(section.dataset)}, protocol {escape(section.protocol_name)}"
              + (" (epoch selected on the test part)" if section.test_selected else "") + ".",
              r"Mean $\pm$ standard deviation over seeds; best bold, second underlined."]
-    if report.reference is not None and report.comparisons:
+    if not section.full_ranking:
+        parts.append(f"Ranked among {escape(section.candidates)}.")
+    if report.choice is not None and report.comparisons:
         parts.append(
             r"$^{\uparrow}$/$^{\downarrow}$: significantly better/worse than "
-            f"{escape(report.reference.label)} (paired $t$ and Wilcoxon over users, "
-            r"Holm-corrected, $p<0.05$); $^{?}$: the tests disagree.")
+            f"{escape(report.choice.row.label)} (paired $t$ and Wilcoxon over users, "
+            rf"Holm-corrected over {len(report.comparisons)} comparisons for each kind of test, "
+            rf"$p<{LEVEL}$); $^{{?}}$: the tests disagree. {escape(report.choice.sentence)}")
     for number, source in enumerate(report.published.columns, start=1):
         parts.append(f"{{[}}{number}{{]}} published, not measured here: {escape(source.source)} "
                      f"(protocol {escape(source.protocol)}).")

@@ -36,14 +36,15 @@ def render_markdown(report: Report) -> str:
 def _section(report: SectionReport) -> list[str]:
     section = report.section
     marked = " (test-selected)" if section.test_selected else ""
-    lines = [f"## {escape(section.dataset)}, protocol {escape(section.protocol)}{marked}", "",
+    lines = [f"## {escape(section.dataset)}, protocol {escape(section.protocol_name)}{marked}", "",
              escape(" ".join(report.sentences)), ""]
     if section.rows:
         board = leaderboard(report)
         lines += _table(board.only("row", "metrics", "difference"))
         if report.comparisons and report.reference is not None:
             lines += ["Bold: best, underlined: second. Mean ± standard deviation over seeds. "
-                      f"Reference: {escape(report.reference.label)}. {MARKS_MEANING}.", ""]
+                      f"{MARKS_MEANING}.", "", *(f"- {escape(line)}" for line in report.testing),
+                      ""]
         lines += _answers(report)
         for title, group in (("Further metrics", "more"), ("Cost", "cost")):
             if group in board.groups:
@@ -127,8 +128,8 @@ def _groups(report: SectionReport) -> list[str]:
 def _data(report: SectionReport) -> list[str]:
     section = report.section
     known = PROTOCOLS.get(section.protocol, {})
-    facts = [("Protocol", section.protocol), *known.items(),
-             ("Candidates", "every item"), ("Split seed", section.split_seed)]
+    facts = [("Protocol", section.protocol_name), *known.items(),
+             ("Candidates", section.candidates), ("Split seed", section.split_seed)]
     facts += flattened({"fingerprint": section.fingerprint}) if section.rows else []
     facts += flattened({"audit": report.audit}) if report.audit else []
     return ["### Protocol and data", "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics as plain_statistics
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from diffkg_recbole.plain import canonical_json
+from diffkg_recbole.statistics import FULL_RANKING, Measure, evaluation_of
 from diffkg_recbole.store import CorruptRunError, RunRecord, determining
 from diffkg_recbole.text import one_line
 
@@ -19,32 +20,11 @@ KNOWLEDGE_MODELS = frozenset({
     "CFKG", "CKE", "DiffKG", "KGAT", "KGCL", "KGCN", "KGIN", "KGNNLS", "KTUP", "MCCLK", "MKR",
     "RippleNet",
 })
-"""Models that read the knowledge graph, RecBole's and this package's."""
+"""Models that read the knowledge graph, for runs that do not record whether theirs does."""
 
 PREFERRED_METRICS = ("recall@20", "ndcg@20")
 _NAMED_DIFFERENCES = 3
 COSTS = ("parameters", "seconds_per_epoch", "seconds_total", "peak_host_mb", "peak_gpu_mb")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number measured once per seed.
-
-    Args:
-        values: one per seed, in the order of the row's runs.
-    """
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return math.fsum(self.values) / len(self.values)
-
-    @property
-    def sd(self) -> float | None:
-        """Sample standard deviation over the seeds; None for a single one."""
-        return plain_statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -71,8 +51,9 @@ class Row:
 
     @property
     def knowledge(self) -> bool:
-        """Whether the model is one that reads a knowledge graph."""
-        return self.model in KNOWLEDGE_MODELS
+        """Whether the model reads a knowledge graph, by the run's own record."""
+        recorded = self.runs[0].get("reads_graph")
+        return recorded if isinstance(recorded, bool) else self.model in KNOWLEDGE_MODELS
 
     @property
     def kg(self) -> str | None:
@@ -122,12 +103,13 @@ class Unfinished:
 
 @dataclass
 class Section:
-    """The comparable runs of one data set under one protocol.
+    """The comparable runs of one data set under one protocol and kind of evaluation.
 
     Args:
         rows: best first by ``metric``.
         metrics: names of the metrics, the one compared first.
         unfinished: runs of the same data set and protocol without a result.
+        evaluation: among which items was ranked, as :func:`evaluation_of` names it.
     """
 
     dataset: str
@@ -137,6 +119,22 @@ class Section:
     metrics: tuple[str, ...]
     rows: list[Row]
     unfinished: list[Unfinished] = field(default_factory=list)
+    evaluation: str = FULL_RANKING
+
+    @property
+    def full_ranking(self) -> bool:
+        """Whether every item was a candidate."""
+        return self.evaluation == FULL_RANKING
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol's name, which full ranking and sampled evaluation never share."""
+        return self.protocol if self.full_ranking else f"{self.protocol}, {self.evaluation}"
+
+    @property
+    def candidates(self) -> str:
+        """Among which items a test item was ranked, in words."""
+        return candidates_in_words(self.evaluation)
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -158,13 +156,24 @@ class Section:
         return next((row for row in self.rows if row.label == label), None)
 
 
+def candidates_in_words(evaluation: str) -> str:
+    """``uni100``: "100 items per test pair, sampled uniformly (not every item)"."""
+    if evaluation == FULL_RANKING:
+        return "every item"
+    found = re.fullmatch(r"(uni|pop)(\d+)", evaluation)
+    if found:
+        how = {"uni": "uniformly", "pop": "by popularity"}[found[1]]
+        return f"{found[2]} sampled items per test pair, drawn {how}"
+    return f"the items of RecBole's evaluation mode '{evaluation}' alone"
+
+
 def reason(error: Exception) -> str:
     """Why something is missing, without the name of the folder, for a note about its row."""
     return one_line(error.reason if isinstance(error, CorruptRunError) else error)
 
 
 def sections(records: Iterable[RunRecord], metric: str | None = None) -> list[Section]:
-    """Group runs by data set, protocol and split; refuse to mix different data.
+    """Group runs by data set, protocol, evaluation and split; refuse to mix different data.
 
     Args:
         records: runs of any status; the same run twice counts once.
@@ -176,14 +185,15 @@ def sections(records: Iterable[RunRecord], metric: str | None = None) -> list[Se
     Raises:
         UserError: if runs that would share a table were made on different data.
     """
-    grouped: dict[tuple[str, str, str], list[RunRecord]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, str], list[RunRecord]] = defaultdict(list)
     for record in {record.id: record for record in records}.values():
-        key = (record.dataset, record.protocol or "unknown", str(record.get("split_seed")))
+        key = (record.dataset, record.protocol or "unknown", evaluation_of(record),
+               str(record.get("split_seed")))
         grouped[key].append(record)
-    return [_section(grouped[key], metric) for key in sorted(grouped)]
+    return [_section(grouped[key], metric, key[2]) for key in sorted(grouped)]
 
 
-def _section(records: Sequence[RunRecord], metric: str | None) -> Section:
+def _section(records: Sequence[RunRecord], metric: str | None, evaluation: str) -> Section:
     finished = [record for record in records if record.finished]
     rows = _rows(finished)
     names = _metric_names(rows, metric)
@@ -193,7 +203,8 @@ def _section(records: Sequence[RunRecord], metric: str | None) -> Section:
     return Section(
         dataset=one_line(first.dataset), protocol=one_line(first.protocol or "unknown"),
         split_seed=first.get("split_seed"), metric=names[0] if names else "", metrics=names,
-        rows=rows, unfinished=[_unfinished(record) for record in records if not record.finished])
+        rows=rows, unfinished=[_unfinished(record) for record in records if not record.finished],
+        evaluation=one_line(evaluation))
 
 
 def _unfinished(record: RunRecord) -> Unfinished:
@@ -219,7 +230,7 @@ def _rows(records: Sequence[RunRecord]) -> list[Row]:
     for label, groups in by_label.items():
         suffixes = _differences([_settings(runs[0]) for runs in groups.values()])
         for suffix, runs in zip(suffixes, groups.values()):
-            runs.sort(key=lambda run: (str(type(run.seed)), run.seed))
+            runs.sort(key=lambda run: (run.seed is not None, run.seed or 0))
             rows.append(Row(label + suffix, tuple(runs)))
     return rows
 
@@ -248,9 +259,4 @@ def _differences(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 def _measures(samples: Sequence[Mapping[str, Any]]) -> dict[str, Measure]:
     """The numbers that every sample has."""
     return {name: Measure(tuple(float(sample[name]) for sample in samples))
-            for name in samples[0] if all(_is_number(sample.get(name)) for sample in samples)}
-
-
-def _is_number(value: Any) -> bool:
-    return (isinstance(value, (int, float)) and not isinstance(value, bool)
-            and math.isfinite(value))
+            for name in samples[0] if all(sample.get(name) is not None for sample in samples)}

@@ -27,7 +27,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def _print_section(report: SectionReport, console: Console) -> None:
     section = report.section
     marked = " (test-selected)" if section.test_selected else ""
-    head = f"{one_line(section.dataset)}, protocol {one_line(section.protocol)}{marked}"
+    head = f"{one_line(section.dataset)}, protocol {one_line(section.protocol_name)}{marked}"
     console.print()
     console.print(Text(head, style="bold"))
     console.print(Text(" ".join(report.sentences)))
@@ -35,8 +35,8 @@ def _print_section(report: SectionReport, console: Console) -> None:
         board = leaderboard(report)
         console.print(_rich_table(board.only("row", "metrics", "difference")))
         if report.reference is not None and report.comparisons:
-            console.print(Text(f"reference: {report.reference.label}; {MARKS_MEANING}",
-                               style="dim"))
+            for line in (*report.testing, f"{MARKS_MEANING}."):
+                console.print(Text(line, style="dim"))
         for title, group in (("cost", "cost"), ("published, not measured here", "published")):
             if group in board.groups:
                 console.print(Text(title, style="bold"))

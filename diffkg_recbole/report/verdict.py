@@ -1,9 +1,9 @@
 """What the numbers say, in plain words: every sentence is computed from a comparison.
 
 Three questions, asked only where the rows for them exist: does the best knowledge model beat the
-best model without a graph, does the graph help (its own against none and against a random one),
-and does each part of a model help (the model against its variants, such as one without
-diffusion)?
+best model without a graph (both the best on validation data), does the graph help (its own
+against none and against a random one), and does each part of a model help (the model against its
+variants, such as one without diffusion)?
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diffkg_recbole.report.differences import Difference
+from diffkg_recbole.report.reference import Reference, best_by_validation
 from diffkg_recbole.report.results import Row, Section
 from diffkg_recbole.report.words import DIRECTION_WORDS, interval, signed
 from diffkg_recbole.text import metric_name, one_line
@@ -46,8 +47,8 @@ def questions(section: Section) -> list[Question]:
     """Every question that the rows of a section can answer."""
     rows = [row for row in section.rows if section.metric in row.metrics]
     asked = []
-    graph = next((row for row in rows if row.kind == "graph"), None)
-    plain = next((row for row in rows if row.kind == "plain"), None)
+    graph, plain = (best_by_validation(section, [row for row in rows if row.kind == kind])
+                    for kind in ("graph", "plain"))
     if graph is not None and plain is not None:
         asked.append(Question("models", f"{graph.label} beats {plain.label}", graph, plain))
     for row in sorted(rows, key=lambda row: row.kg != "none"):
@@ -80,19 +81,24 @@ def _full_model(rows: Sequence[Row], of: Row) -> Row | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def verdict(section: Section, answers: Sequence[Answer], unknown: Sequence[Question]) -> list[str]:
+def verdict(
+    section: Section, answers: Sequence[Answer], unknown: Sequence[Question],
+    choice: Reference | None = None, comparisons: Sequence[Difference] = (),
+) -> list[str]:
     """The sentences of the verdict.
 
     Args:
         answers: questions with their comparisons.
         unknown: questions that could not be tested, because per-user metrics are missing.
+        choice, comparisons: every row against the reference.
     """
     if not section.rows:
-        return ["No run of this section has finished, so there is nothing to say yet."]
+        return ["Of these runs none has finished, so there is nothing to say about them yet."]
     by_topic = {topic: [answer for answer in answers if answer.question.topic == topic]
                 for topic in ("models", "graph", "variants")}
     sentences = [
         *_models(section, by_topic["models"], unknown),
+        *(_counted(choice, comparisons) if not by_topic["models"] else []),
         *_graph(by_topic["graph"]),
         *_variants(by_topic["variants"]),
     ]
@@ -111,24 +117,35 @@ def _models(
         best = section.rows[0]
         if section.metric not in best.metrics:
             return ["The finished runs hold no test metric."]
-        missing = ("model without a knowledge graph" if best.knowledge
-                   else "knowledge model on its own graph")
-        return [f"{best.label} leads with {metric} {best.metrics[section.metric].mean:.4f}; the "
-                f"table holds no {missing} to compare it with."]
+        leads = f"{best.label} leads with {metric} {best.metrics[section.metric].mean:.4f}"
+        kinds = {row.kind for row in section.rows}
+        if {"graph", "plain"} <= kinds:
+            return [f"{leads}; which model is best was not settled before the test, so it is not "
+                    "asked whether the best knowledge model beats the best other one."]
+        missing = ("knowledge model on its own graph" if "graph" not in kinds
+                   else "model without a knowledge graph")
+        return [f"{leads}; the table holds no {missing} to compare it with."]
     one = answers[0].comparison
     a, b = answers[0].question.row, answers[0].question.against
+    first = f"{a.label} (the best knowledge model on validation data)"
+    second = f"{b.label} (the best model without a knowledge graph on validation data)"
     heads = {
-        "better": f"{a.label}, the best knowledge model, beats {b.label}, the best model without "
-                  "a knowledge graph",
-        "worse": f"{a.label}, the best knowledge model, is beaten by {b.label}, a model without "
-                 "a knowledge graph",
-        "same": f"There is no significant difference between {a.label}, the best knowledge "
-                f"model, and {b.label}, the best model without a knowledge graph",
-        "unclear": f"Whether {a.label}, the best knowledge model, differs from {b.label}, the "
-                   "best model without a knowledge graph, is open: the two tests disagree",
+        "better": f"{first} beats {second}",
+        "worse": f"{first} is beaten by {second}",
+        "same": f"There is no significant difference between {first} and {second}",
+        "unclear": f"Whether {first} differs from {second} is open: the two tests disagree",
     }
     return [f"{heads[one.direction]}: {metric} {a.metrics[section.metric].mean:.4f} against "
             f"{b.metrics[section.metric].mean:.4f}, a difference of {_amount(one)}."]
+
+
+def _counted(choice: Reference | None, comparisons: Sequence[Difference]) -> list[str]:
+    """How many rows differ from the reference, where no pair of models was singled out."""
+    if choice is None or not comparisons:
+        return []
+    found = [one.direction for one in comparisons]
+    return [f"Against {choice.row.label}, {found.count('better')} of {len(found)} rows are "
+            f"significantly better and {found.count('worse')} significantly worse."]
 
 
 def _graph(answers: Sequence[Answer]) -> list[str]:
@@ -205,6 +222,9 @@ def _reservations(section: Section) -> list[str]:
         verb = "stand" if 1 < one < len(section.rows) else "stands"
         sentences.append(f"{who} {verb} on one seed only: the tests see the spread between users, "
                          "not the one between trainings.")
+    if not section.full_ranking:
+        sentences.append(f"Ranked among {section.candidates}: such numbers do not compare with "
+                         "those of full ranking, nor need they order models the same way.")
     if section.test_selected:
         sentences.append("The epoch was chosen on the test part, so every number is optimistic.")
     if section.unfinished:

@@ -1,33 +1,29 @@
 """Statistics of a comparison: spread over seeds, paired tests, and what may be compared."""
 
+from diffkg_recbole.statistics.measure import Measure
 from diffkg_recbole.statistics.paired import (
     PairedTest,
-    Spread,
     bootstrap_interval,
-    compare,
     holm,
-    over_seeds,
     paired_test,
     user_means,
 )
 from diffkg_recbole.statistics.same_data import (
+    FULL_RANKING,
     IncomparableError,
     check_comparable,
-    data_key,
-    describe_difference,
+    evaluation_of,
 )
 
 __all__ = [
+    "FULL_RANKING",
     "IncomparableError",
+    "Measure",
     "PairedTest",
-    "Spread",
     "bootstrap_interval",
     "check_comparable",
-    "compare",
-    "data_key",
-    "describe_difference",
+    "evaluation_of",
     "holm",
-    "over_seeds",
     "paired_test",
     "user_means",
 ]

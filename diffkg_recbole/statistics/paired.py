@@ -1,11 +1,10 @@
-"""Spread over seeds, and paired per-user tests between models."""
+"""Paired per-user tests between models, their correction and their intervals."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,39 +12,11 @@ import pandas as pd
 from scipy import stats
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.statistics.same_data import check_comparable, data_key
+from diffkg_recbole.statistics.same_data import data_key
 from diffkg_recbole.store import CorruptRunError, RunRecord
 
 RESAMPLES = 2000  # the ends of a 95 % interval then move by about 3 % of its width
 _NOISE_DIGITS = 12  # means over seeds in another order differ in the last bits: no difference
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and spread of a number over seeds.
-
-    Args:
-        per_seed: one value per seed.
-        mean: their mean.
-        sd: sample standard deviation (n - 1), None for a single seed.
-    """
-
-    per_seed: tuple[float, ...]
-    mean: float
-    sd: float | None
-
-
-def over_seeds(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation of one number per seed.
-
-    Raises:
-        ValueError: if there is no value.
-    """
-    if len(values) == 0:
-        raise ValueError("no value to average")
-    array = np.asarray(values, dtype=np.float64)
-    sd = float(array.std(ddof=1)) if len(array) > 1 else None
-    return Spread(tuple(array.tolist()), float(array.mean()), sd)
 
 
 @dataclass(frozen=True)
@@ -62,7 +33,6 @@ class PairedTest:
             out (Wilcoxon's own treatment).
         effect_size: Cohen's d_z, mean over standard deviation of the differences; infinite if
             every user has the same difference.
-        p_t_holm, p_wilcoxon_holm: corrected over all tests of the table.
     """
 
     first: str
@@ -78,60 +48,6 @@ class PairedTest:
     w: float
     p_wilcoxon: float
     effect_size: float
-    p_t_holm: float | None = None
-    p_wilcoxon_holm: float | None = None
-
-
-def compare(
-    rows: Mapping[str, Sequence[RunRecord]], metrics: Sequence[str], *,
-    reference: str | None = None, confidence: float = 0.95, resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> list[PairedTest]:
-    """Test the rows of a table against each other, user by user.
-
-    Each user's value is first averaged over the seeds of a row. The Holm correction covers
-    every returned test of the same kind: all pairs of rows times all metrics.
-
-    Args:
-        rows: the runs of each row, one per seed.
-        metrics: names of per-user metrics, e.g. ``["recall@20"]``.
-        reference: compare this row with every other; by default, every pair is compared.
-        confidence: level of the bootstrap interval.
-        resamples: bootstrap samples per interval.
-        seed: seed of the bootstrap.
-
-    Raises:
-        IncomparableError: if the rows saw different data.
-        UserError: if a run lacks users or a metric, or there are fewer than two users.
-    """
-    if reference is not None and reference not in rows:
-        raise UserError(f"row '{reference}' is not among {', '.join(map(repr, rows))}")
-    check_comparable(rows)
-    values = {label: user_means(records, metrics) for label, records in rows.items()}
-    pairs = list(combinations(rows, 2)) if reference is None else [
-        (reference, label) for label in rows if label != reference]
-    tests = [
-        _test(first, second, metric, values, confidence, resamples, seed)
-        for metric in metrics for first, second in pairs
-    ]
-    t_holm = holm([test.p_t for test in tests])
-    w_holm = holm([test.p_wilcoxon for test in tests])
-    return [replace(test, p_t_holm=p_t, p_wilcoxon_holm=p_w)
-            for test, p_t, p_w in zip(tests, t_holm, w_holm)]
-
-
-def _test(
-    first: str, second: str, metric: str, values: Mapping[str, pd.DataFrame], confidence: float,
-    resamples: int, seed: int,
-) -> PairedTest:
-    one, two = values[first][metric], values[second][metric]
-    lone = one.index.symmetric_difference(two.index)
-    if len(lone):
-        raise UserError(f"'{first}' and '{second}' were tested on different users: {len(lone)} "
-                        f"are in one of them only, e.g. '{lone[0]}'")
-    return paired_test(one.to_numpy(), two.reindex(one.index).to_numpy(), first_name=first,
-                       second_name=second, metric=metric, confidence=confidence,
-                       resamples=resamples, seed=seed)
 
 
 def user_means(records: Sequence[RunRecord], metrics: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,9 @@ from typing import Any
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import CorruptRunError, RunRecord
 
+FULL_RANKING = "full"
+"""The kind of evaluation in which every item is a candidate."""
+
 _PARTS = ("train", "valid", "test")
 _NAMES = ("users", "items")
 
@@ -16,12 +19,29 @@ class IncomparableError(UserError):
     """Runs that saw different data or protocols cannot stand in one table."""
 
 
+def evaluation_of(record: RunRecord) -> str:
+    """Among which items a run ranked: ``full``, or RecBole's mode such as ``uni100``.
+
+    Runs that do not record it say it by their configuration. Where validation ranked among other
+    items than the test, both are named, because scores of neither compare with another run's.
+    """
+    recorded = record.get("evaluation")
+    if isinstance(recorded, str) and recorded:
+        return recorded
+    arguments = record.config().get("eval_args")
+    mode = arguments.get("mode") if isinstance(arguments, Mapping) else None
+    modes = mode if isinstance(mode, Mapping) else {"valid": mode, "test": mode}
+    valid, test = (str(modes.get(part) or FULL_RANKING) for part in ("valid", "test"))
+    return test if valid == test else f"{test}, validation {valid}"
+
+
 def data_key(record: RunRecord) -> tuple[Any, ...]:
-    """What two runs must share to be compared: dataset, protocol, pairs, users and items."""
+    """What two runs must share to be compared: dataset, protocol, kind of evaluation, pairs,
+    users and items."""
     prints = record["fingerprint"]
     counts = prints.get("counts") or {}
-    return (record.dataset, record.protocol, *(prints.get(name) for name in _PARTS + _NAMES),
-            *(counts.get(name) for name in _NAMES))
+    return (record.dataset, record.protocol, evaluation_of(record),
+            *(prints.get(name) for name in _PARTS + _NAMES), *(counts.get(name) for name in _NAMES))
 
 
 def check_comparable(rows: Mapping[str, Sequence[RunRecord]]) -> None:
@@ -55,7 +75,7 @@ def _check_one_row(records: Sequence[RunRecord]) -> None:
     """Within one row, only another split seed may have changed the data."""
     for other in records[1:]:
         same_split = other.get("split_seed") == records[0].get("split_seed")
-        same_rules = data_key(other)[:2] == data_key(records[0])[:2]
+        same_rules = data_key(other)[:3] == data_key(records[0])[:3]
         if data_key(other) != data_key(records[0]) and (same_split or not same_rules):
             raise IncomparableError(describe_difference(records[0], other))
 
@@ -79,7 +99,8 @@ def describe_difference(first: RunRecord, second: RunRecord) -> str:
     differences = [
         f"{name} '{a}' against '{b}'" for name, a, b in (
             ("dataset", first.dataset, second.dataset),
-            ("protocol", first.protocol, second.protocol)) if a != b
+            ("protocol", first.protocol, second.protocol),
+            ("evaluation", evaluation_of(first), evaluation_of(second))) if a != b
     ]
     one, two = first["fingerprint"], second["fingerprint"]
     counts_one, counts_two = one.get("counts") or {}, two.get("counts") or {}

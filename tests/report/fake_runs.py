@@ -32,6 +32,8 @@ class FakeRun:
         broken: an error message makes it a failed run.
         data_seed: draws the data; another number makes another fingerprint.
         claimed: users and items that the fingerprint counts, instead of those drawn.
+        valid_factor: validation scores are the test scores times this.
+        reads_graph: what the record says; None for a run that says nothing.
     """
 
     model: str = "BPR"
@@ -51,6 +53,8 @@ class FakeRun:
     parameters: int = 100_000
     seconds_per_epoch: float = 1.0
     broken: str | None = None
+    valid_factor: float = 0.95
+    reads_graph: bool | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,6 +101,7 @@ def _record(fake: FakeRun, identifier: str) -> dict[str, Any]:
         "code": {"version": "0.1.0", "commit": "0" * 40, "dirty": False},
         "started": "2025-01-01T10:00:00+00:00", "finished": "2025-01-01T10:20:00+00:00",
         "command": ["diffkg-recbole", "run", "--model", fake.model, "--seed", str(fake.seed)],
+        **({} if fake.reads_graph is None else {"reads_graph": fake.reads_graph}),
     }
 
 
@@ -191,7 +196,7 @@ def _results(folder: Path, fake: FakeRun) -> dict[str, Any]:
     seconds = fake.seconds_per_epoch * fake.epochs
     return {
         "epoch": chosen, "epochs_run": fake.epochs, "test": test,
-        "valid": {name: value * 0.95 for name, value in test.items()},
+        "valid": {name: value * fake.valid_factor for name, value in test.items()},
         "cost": {"parameters": fake.parameters, "seconds_total": seconds * 1.2,
                  "seconds_per_epoch": fake.seconds_per_epoch + 0.01 * fake.seed,
                  "peak_host_mb": 600 + fake.parameters / 2000, "peak_gpu_mb": None},

@@ -145,5 +145,5 @@ def test_a_page_without_any_result(tmp_path) -> None:  # type: ignore[no-untyped
 
     write_fake_run(tmp_path, FakeRun(users=20, items=20, broken="ValueError: no"))
     text = Page(render_html(build_report(RunStore(tmp_path).scan().records))).text
-    assert "No run of this section has finished" in text
+    assert "Of these runs none has finished" in text
     assert "ValueError: no" in text

@@ -18,10 +18,12 @@ P_VALUES = {"better": (0.01, 0.01), "worse": (0.01, 0.01), "same": (0.5, 0.5),
 
 
 def _row(
-    model: str, recall: float, kg: str = "original", variant: str | None = None, seeds: int = 2
+    model: str, recall: float, kg: str = "original", variant: str | None = None, seeds: int = 2,
+    valid: float | None = None,
 ) -> Row:
     values: dict[str, Any] = {"kg": kg, "variant": variant, "test_selected": False}
     runs = tuple(SimpleNamespace(model=model, seed=seed, test={"recall@20": recall},
+                                 valid={"recall@20": recall if valid is None else valid},
                                  get=lambda key, default=None: values.get(key, default))
                  for seed in range(seeds))
     label = ", ".join([model, *([f"kg: {kg}"] if kg != "original" else []),
@@ -50,11 +52,13 @@ def _verdict(section: Section, **directions: str) -> str:
 
 
 @pytest.mark.parametrize(("direction", "start", "amount"), [
-    ("better", "KGAT, the best knowledge model, beats BPR, the best model without", "+0.0200"),
-    ("worse", "KGAT, the best knowledge model, is beaten by BPR", "−0.0200"),
-    ("same", "There is no significant difference between KGAT, the best knowledge model, and BPR",
-     "+0.0010"),
-    ("unclear", "Whether KGAT, the best knowledge model, differs from BPR", "+0.0010")])
+    ("better", "KGAT (the best knowledge model on validation data) beats BPR (the best model "
+     "without a knowledge graph on validation data): ", "+0.0200"),
+    ("worse", "KGAT (the best knowledge model on validation data) is beaten by BPR (", "−0.0200"),
+    ("same", "There is no significant difference between KGAT (the best knowledge model on "
+     "validation data) and BPR (", "+0.0010"),
+    ("unclear", "Whether KGAT (the best knowledge model on validation data) differs from BPR (",
+     "+0.0010")])
 def test_the_first_sentence(direction: str, start: str, amount: str) -> None:
     text = _verdict(_section(_row("KGAT", 0.2), _row("KGIN", 0.1), _row("BPR", 0.15),
                              _row("Pop", 0.05)), BPR=direction)
@@ -68,6 +72,22 @@ def test_controls_and_variants_do_not_stand_for_the_best_model() -> None:
                        _row("KGAT", 0.5, variant="w/o x"), _row("BPR", 0.1))
     assert [(q.row.label, q.against.label) for q in questions(section)] == [
         ("KGAT", "BPR"), ("KGAT", "KGAT, kg: random"), ("KGAT", "KGAT, w/o x")]
+
+
+def test_the_best_of_each_kind_are_the_best_on_validation_data() -> None:
+    section = _section(_row("KGAT", 0.2, valid=0.1), _row("KGIN", 0.1, valid=0.2),
+                       _row("BPR", 0.15, valid=0.1), _row("Pop", 0.05, valid=0.2))
+    assert [(q.row.label, q.against.label) for q in questions(section)] == [("KGIN", "Pop")]
+
+
+def test_no_best_model_is_singled_out_by_the_test() -> None:
+    rows = [_row("KGAT", 0.2), _row("BPR", 0.15)]
+    for row in rows:
+        for run in row.runs:
+            run.valid.clear()  # type: ignore[attr-defined]
+    section = _section(*rows)
+    assert questions(section) == []
+    assert "which model is best was not settled before the test" in verdict(section, [], [])[0]
 
 
 def test_a_row_of_other_settings_does_not_silence_the_questions() -> None:
