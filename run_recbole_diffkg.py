@@ -6,8 +6,7 @@
 
 import sys
 
-from diffkg_recbole.cli import guarded
-from diffkg_recbole.cli.train import main
+from diffkg_recbole.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(sys.argv[1:], prog="run_recbole_diffkg.py")))
+    sys.exit(run_command("train", sys.argv[1:], prog="run_recbole_diffkg.py"))

@@ -26,6 +26,8 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         import importlib
 
+        from diffkg_recbole import needs_recbole  # noqa: F401  (one sentence where it is missing)
+
         return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'diffkg_recbole' has no attribute '{name}'")
 

@@ -4,4 +4,4 @@ import sys
 
 from diffkg_recbole.cli import main
 
-sys.exit(main())
+sys.exit(main(program="python -m diffkg_recbole"))

@@ -6,6 +6,9 @@ today's stack (it imports Ray, which needs ``pkg_resources`` and ``numpy.bool8``
 
 from __future__ import annotations
 
+from diffkg_recbole import needs_recbole  # noqa: F401
+
+# isort: split
 import logging
 import os
 import sys

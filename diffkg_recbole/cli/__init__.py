@@ -21,13 +21,13 @@ COMMANDS = {
 }
 
 
-def usage() -> str:
+def usage(program: str = "diffkg-recbole") -> str:
     """Help text of the command."""
     lines = [f"  {name:<9} {text}" for name, text in COMMANDS.items()]
     return "\n".join([
         f"diffkg-recbole {__version__}", "",
-        "usage: diffkg-recbole <command> [options]", "", *lines, "",
-        "diffkg-recbole <command> --help says more.",
+        f"usage: {program} <command> [options]", "", *lines, "",
+        f"{program} <command> --help says more.",
     ])
 
 
@@ -45,11 +45,24 @@ def guarded(command: Callable[[], int]) -> int:
         return 141
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run_command(name: str, words: Sequence[str], prog: str) -> int:
+    """Run one of :data:`COMMANDS`; returns the exit status.
+
+    Args:
+        prog: what the user typed to get here, for help texts.
+    """
+    def command() -> int:
+        importlib.import_module("diffkg_recbole.needs_recbole")
+        return importlib.import_module(f"diffkg_recbole.cli.{name}").main(words, prog)
+
+    return guarded(command)
+
+
+def main(argv: Sequence[str] | None = None, program: str = "diffkg-recbole") -> int:
     """Entry point; returns the exit status (0, 1 for failed runs, 2 for user errors)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(usage())
+        print(usage(program))
         return 0
     if words[0] in ("-V", "--version", "version"):
         print(__version__)
@@ -57,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         hint = near_names(name, COMMANDS)
-        print(f"error: there is no command '{name}'{hint}\n\n{usage()}", file=sys.stderr)
+        print(f"error: there is no command '{name}'{hint}\n\n{usage(program)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"diffkg_recbole.cli.{name}")
-    return guarded(lambda: module.main(rest))
+    return run_command(name, rest, f"{program} {name}")

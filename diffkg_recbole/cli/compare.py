@@ -12,6 +12,7 @@ from rich.console import Console
 
 from diffkg_recbole.cli.shared import at_least_one
 from diffkg_recbole.processes import termination_interrupts
+from diffkg_recbole.shipped_files import config_names, find_config
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  %(prog)s configs/comparisons/quick.yaml --dry-run      what would run, and how long
-  %(prog)s configs/comparisons/quick.yaml --jobs 2       two runs at once
+  %(prog)s quick --dry-run      what would run, and how long
+  %(prog)s quick --jobs 2       two runs at once
   %(prog)s my.yaml --ray-address http://head:8265        on a Ray cluster
 
 Stop it at any time; the same command goes on, mid-training where a run had begun. Failed runs
@@ -35,7 +36,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog=prog, description="Run the models, seeds and controls of a "
                                 "comparison file.", epilog=_EXAMPLES, allow_abbrev=False,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("file", type=Path, help="comparison file (YAML)")
+    p.add_argument("file", help="comparison file (YAML), or the name of a shipped one: "
+                   + ", ".join(config_names("comparisons")))
     p.add_argument("--store", default=DEFAULT_STORE, help="folder of run folders (%(default)s)")
     p.add_argument("--dry-run", action="store_true", help="list what would run, and the time")
     p.add_argument("--jobs", type=at_least_one, help="runs at once (1; on Ray, all)")
@@ -59,7 +61,7 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
 
     console = Console()
     store = RunStore(arguments.store)
-    plan = make_plan(read_comparison(arguments.file), store)
+    plan = make_plan(read_comparison(find_config(arguments.file, "comparisons")), store)
     jobs = arguments.jobs or (max(1, len(plan.open)) if arguments.ray_address else 1)
     for error in store.scan().corrupt if store.root.is_dir() else ():
         print(f"warning: {error}", file=sys.stderr)

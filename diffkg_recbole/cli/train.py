@@ -11,7 +11,7 @@ _EXAMPLES = """\
 examples:
   %(prog)s                                        DiffKG on RecBole's ml-100k sample
   %(prog)s --model=KGAT --dataset=movie           another model, a converted dataset
-  %(prog)s --config_files="configs/models/DiffKG/last-fm.yaml" --dataset=last-fm
+  %(prog)s --config_files=DiffKG/last-fm --dataset=last-fm      shipped settings, by name
   %(prog)s --epochs=5 --learning_rate=0.01        any RecBole or model key as --key=value
 """
 
@@ -24,7 +24,8 @@ def parser(prog: str = "diffkg-recbole train") -> argparse.ArgumentParser:
     )
     p.add_argument("--model", "-m", default=None, help="name of the model (DiffKG)")
     p.add_argument("--dataset", "-d", default=None, help="name of the dataset (ml-100k)")
-    p.add_argument("--config_files", default=None, help="YAML files, separated by blanks")
+    p.add_argument("--config_files", default=None, help="YAML files, or names of shipped "
+                   "settings (KGAT/ml-100k), separated by blanks")
     p.add_argument("--nproc", type=int, default=1, help="data-parallel processes on this machine")
     p.add_argument("--ip", default="localhost", help="address of the first machine")
     p.add_argument("--port", default=None,
@@ -43,8 +44,9 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole train") -> int:
     # torch and RecBole are imported for a real run only, not for --help
     from diffkg_recbole.config.plain_yaml import read_yaml
     from diffkg_recbole.quick_start import run
+    from diffkg_recbole.shipped_files import find_config
 
-    files = arguments.config_files.split() if arguments.config_files else []
+    files = [str(find_config(name, "models")) for name in (arguments.config_files or "").split()]
     named = {key for file in files for key in read_yaml(file)[0]}
     run(
         arguments.model or (None if "model" in named else "DiffKG"),

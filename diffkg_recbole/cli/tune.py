@@ -12,6 +12,7 @@ from diffkg_recbole.cli.shared import at_least_one
 from diffkg_recbole.console import wide_console
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.processes import termination_interrupts
+from diffkg_recbole.shipped_files import find_config
 from diffkg_recbole.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
                    help="trials at once; only with 1 the seed determines the trials (%(default)s)")
     p.add_argument("--write", nargs="?", const=True, metavar="FILE",
                    help="write the best setting (to configs/models/<model>/<dataset>.yaml)")
-    p.add_argument("--config_files", default="", help="YAML files, separated by blanks")
+    p.add_argument("--config_files", default="", help="YAML files, or names of shipped "
+                   "settings (KGAT/ml-100k), separated by blanks")
     p.add_argument("--store", type=Path, default=Path(DEFAULT_STORE),
                    help="folder of run folders, where the study lies (%(default)s)")
     return p
@@ -78,7 +80,8 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole tune") -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if arguments.seed is not None:
         words.append(f"--seed={arguments.seed}")
-    search = make_search(arguments.model, arguments.dataset, arguments.config_files.split(),
+    search = make_search(arguments.model, arguments.dataset, [
+        str(find_config(name, "models")) for name in arguments.config_files.split()],
                          words, arguments.space, arguments.trials)
     target = None
     if arguments.write:

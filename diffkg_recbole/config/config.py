@@ -14,15 +14,10 @@ from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.errors import ConfigurationError, UserError
+from diffkg_recbole.shipped_files import config_folder, shipped_root
 
 _EXPECTED = "expected"  # counts in a dataset's file, for the converter: no key of a run
 PROPERTIES = Path(__file__).parents[1] / "properties"
-
-
-def config_folder() -> Path:
-    """Folder of the shipped configurations: beside the sources, or inside an installed wheel."""
-    checkout = Path(__file__).parents[2] / "configs"
-    return checkout if checkout.is_dir() else Path(__file__).parents[1] / "configs"
 
 
 def dataset_config(dataset: str) -> Path:
@@ -162,7 +157,7 @@ class Config(RecBoleConfig):
     def _find_data(self) -> None:
         """A relative ``data_path`` that is not here is looked for beside the shipped configs."""
         path = Path(str(self.final_config_dict.get("data_path", "")))
-        beside = config_folder().parent / path
+        beside = shipped_root() / path
         if not path.is_absolute() and not (path / self.dataset).exists() and (
             beside / self.dataset
         ).exists():

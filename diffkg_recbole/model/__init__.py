@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from diffkg_recbole import needs_recbole  # noqa: F401
+
+# isort: split
 import difflib
 import importlib
 from pathlib import Path

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from diffkg_recbole.config import Config
-from diffkg_recbole.config.config import config_folder
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.quick_start import prepare
+from diffkg_recbole.shipped_files import config_folder
 from diffkg_recbole.store import code_version, determining, run_id
 from diffkg_recbole.tune.budget import Budget, read_budget
 from diffkg_recbole.tune.space import Space, read_space
