@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from converters.identifiers import Vocabularies, number_tokens
-from converters.knowledge_data import KnowledgeData, distinct_pairs
-from converters.names import read_names
-from converters.progress import Step, no_step
-from converters.sources import SourceFolder
-from converters.split import cut_per_user
 from diffkg_recbole.errors import DataError
+
+from .identifiers import Vocabularies, number_tokens
+from .knowledge_data import KnowledgeData, distinct_pairs
+from .names import read_names
+from .progress import Step, no_step
+from .sources import SourceFolder
+from .split import cut_per_user
 
 EXPECTED = ("a RecBole knowledge data set: <name>.kg, <name>.link, and <name>.inter or "
             "<name>.train.inter, <name>.test.inter")

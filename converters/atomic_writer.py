@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from converters.knowledge_data import KnowledgeData, distinct
-from converters.names import list_file, write_names
-from converters.progress import Step, no_step
+from .knowledge_data import KnowledgeData, distinct
+from .names import list_file, write_names
+from .progress import Step, no_step
 
 PARTS = ("train", "valid", "test")
 SUFFIXES = (*(f"{part}.inter" for part in PARTS), "user", "item", "kg", "link")

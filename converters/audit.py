@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.knowledge_data import KnowledgeData, distinct, distinct_rows, pair_keys
+from .knowledge_data import KnowledgeData, distinct, distinct_rows, pair_keys
 
 
 @dataclass(frozen=True)

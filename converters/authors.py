@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from converters.integer_text import parse_triples
-from converters.knowledge_data import KnowledgeData, distinct_pairs
-from converters.names import read_names, write_names
-from converters.progress import Step, no_step
-from converters.sources import SourceFolder
-from converters.sparse_files import EXPECTED, Coordinates, matrix_bytes, parse_matrix
 from diffkg_recbole.errors import DataError
+
+from .integer_text import parse_triples
+from .knowledge_data import KnowledgeData, distinct_pairs
+from .names import read_names, write_names
+from .progress import Step, no_step
+from .sources import SourceFolder
+from .sparse_files import EXPECTED, Coordinates, matrix_bytes, parse_matrix
 
 TRAIN, TEST, GRAPH = "trnMat.pkl", "tstMat.pkl", "kg.txt"
 FOLDER = f"the authors' format ({TRAIN}, {TEST}, {GRAPH})"

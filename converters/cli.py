@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from converters.atomic_reader import Fields
-from converters.convert import STEPS, Request, convert
-from converters.export import STEPS as EXPORT_STEPS
-from converters.export import ExportRequest, export
-from converters.progress import steps
-from converters.show import show_conversion, show_export
 from diffkg_recbole.errors import UserError
+
+from .atomic_reader import Fields
+from .convert import STEPS, Request, convert
+from .export import STEPS as EXPORT_STEPS
+from .export import ExportRequest, export
+from .progress import steps
+from .show import show_conversion, show_export
 
 _DESCRIPTION = """\
 Turn a recommendation data set with a knowledge graph into RecBole's atomic files, and back.

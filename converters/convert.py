@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from converters import audit, dataset_yaml, split
-from converters.atomic_writer import SUMMARY, is_atomic_file, write_atomic
-from converters.authors import read_authors
-from converters.dataset_yaml import DatasetYaml
-from converters.kgat import read_kgat
-from converters.knowledge_data import KnowledgeData, distinct
-from converters.progress import Step, no_step
-from converters.sources import SourceFolder
-from converters.staging import check_target, replace_text, staged_folder
 from diffkg_recbole import __version__
 from diffkg_recbole.errors import DataError, UserError
+
+from . import audit, dataset_yaml, split
+from .atomic_writer import SUMMARY, is_atomic_file, write_atomic
+from .authors import read_authors
+from .dataset_yaml import DatasetYaml
+from .kgat import read_kgat
+from .knowledge_data import KnowledgeData, distinct
+from .progress import Step, no_step
+from .sources import SourceFolder
+from .staging import check_target, replace_text, staged_folder
 
 FORMATS = ("authors", "kgat")
 STEPS = 13  # of a conversion, for its progress bar

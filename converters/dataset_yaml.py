@@ -18,8 +18,9 @@ from typing import Any
 
 import yaml
 
-from converters.atomic_writer import COLUMNS, PARTS
 from diffkg_recbole.errors import ConfigurationError, DataError
+
+from .atomic_writer import COLUMNS, PARTS
 
 BEGIN = "# >>> written by the converter; replaced at every conversion >>>"
 END = "# <<< written by the converter <<<"

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from converters import audit, authors, split
-from converters.atomic_reader import Fields, ReadBack, read_atomic
-from converters.convert import check_fraction
-from converters.names import list_file
-from converters.progress import Step, no_step
-from converters.sources import SourceFolder
-from converters.staging import check_target, staged_folder
 from diffkg_recbole import __version__
+
+from . import audit, authors, split
+from .atomic_reader import Fields, ReadBack, read_atomic
+from .convert import check_fraction
+from .names import list_file
+from .progress import Step, no_step
+from .sources import SourceFolder
+from .staging import check_target, staged_folder
 
 STEPS = 8  # of an export, for its progress bar
 SUMMARY = "export.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from converters.integer_text import ID_LIMIT
+from .integer_text import ID_LIMIT
 
 _CANONICAL = r"0|[1-9][0-9]{0,9}"  # the text of a number as str(number) gives it
 

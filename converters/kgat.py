@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.integer_text import parse_integers, parse_triples
-from converters.knowledge_data import KnowledgeData, distinct_pairs
-from converters.names import NameLists, list_file, read_names
-from converters.progress import Step, no_step
-from converters.sources import SourceFolder
 from diffkg_recbole.errors import DataError
+
+from .integer_text import parse_integers, parse_triples
+from .knowledge_data import KnowledgeData, distinct_pairs
+from .names import NameLists, list_file, read_names
+from .progress import Step, no_step
+from .sources import SourceFolder
 
 TRAIN, VALID, TEST, GRAPH = "train.txt", "valid.txt", "test.txt", "kg_final.txt"
 FOLDER = f"KGAT's format ({TRAIN}, {TEST}, {GRAPH}, optional {VALID} and *_list.txt)"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from converters.integer_text import ID_LIMIT
-from converters.knowledge_data import KINDS
-from converters.sources import SourceFolder
 from diffkg_recbole.errors import DataError
 from diffkg_recbole.text import one_line
+
+from .integer_text import ID_LIMIT
+from .knowledge_data import KINDS
+from .sources import SourceFolder
 
 _LINE = "'org_id remap_id' (a name and an integer)"
 

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from converters.audit import Finding
-from converters.convert import Outcome
-from converters.export import ExportOutcome
+from .audit import Finding
+from .convert import Outcome
+from .export import ExportOutcome
 
 _LABELS = {
     "users": "users", "items": "items", "train": "training pairs (before the validation cut)",

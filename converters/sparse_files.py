@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from converters.integer_text import ID_LIMIT
-from converters.safe_pickle import (
+from diffkg_recbole.errors import DataError
+
+from .integer_text import ID_LIMIT
+from .safe_pickle import (
     EXPECTED,
     ArrayRecord,
     BufferRecord,
@@ -20,7 +22,6 @@ from converters.safe_pickle import (
     SparseRecord,
     load_inert,
 )
-from diffkg_recbole.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.convert import Outcome, Request, write_dataset
-from converters.knowledge_data import KnowledgeData, distinct_pairs
+from .convert import Outcome, Request, write_dataset
+from .knowledge_data import KnowledgeData, distinct_pairs
 
 SEED = 20240304
 USERS, ITEMS, GENRES, MAKERS = 120, 90, 8, 24

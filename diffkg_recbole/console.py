@@ -6,9 +6,17 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from diffkg_recbole.text import one_line
+
 _View = TypeVar("_View", bound="ProgressView")
+
+
+def escaped(value: object) -> str:
+    """Text of a file or a user for rich: on one line, and never its markup or a control code."""
+    return escape(one_line(value))
 
 
 def wide_console() -> Console:

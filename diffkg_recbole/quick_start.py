@@ -203,9 +203,8 @@ def _train(
     trainer.on_epoch = epochs.append if run is None else run.append_epoch
     if resume_file is not None:
         trainer.resume_checkpoint(resume_file)
-    if not _stopped_early(trainer):
-        trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
-                    show_progress=config["show_progress"])
+    trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
+                show_progress=config["show_progress"])
     start = perf_counter()
     test_result = trainer.evaluate(experiment.test_data, load_best_model=saved,
                                    show_progress=config["show_progress"])
@@ -219,11 +218,6 @@ def _train(
         "best_valid_result": trainer.best_valid_result,
         "test_result": test_result,
     }
-
-
-def _stopped_early(trainer: Any) -> bool:
-    """Whether a resumed trainer had already met its stopping rule when it was interrupted."""
-    return trainer.start_epoch > 0 and trainer.cur_step > trainer.stopping_step
 
 
 def _share_checkpoint_path(config: Config, trainer: Any, run: Run | None) -> None:

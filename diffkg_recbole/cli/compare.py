@@ -67,7 +67,7 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
         print(f"warning: {error}", file=sys.stderr)
     console.print(f"{plan.comparison.title or arguments.file}: protocol "
                   f"{plan.comparison.protocol}, {len(plan.runs)} runs, "
-                  f"{len(plan.runs) - len(plan.open)} finished", highlight=False)
+                  f"{len(plan.runs) - len(plan.open)} finished", highlight=False, markup=False)
     if arguments.dry_run:
         console.print(plan_table(plan))
         print(left(plan, jobs))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from diffkg_recbole.console import wide_console
+from diffkg_recbole.console import escaped, wide_console
 from diffkg_recbole.store import DEFAULT_STORE, RunRecord, RunStore
 from diffkg_recbole.store.reading import STATUSES
 
@@ -86,7 +86,8 @@ def _listing(records: Sequence[RunRecord], metric: str) -> Table:
         status = record.status
         seconds = (record.get("cost") or {}).get("seconds_total")
         table.add_row(
-            record.id[:8], record.label, record.dataset, record.protocol or "-",
+            escaped(record.id[:8]), escaped(record.label), escaped(record.dataset),
+            escaped(record.protocol or "-"),
             _text(record.seed), _text(record.get("split_seed")),
             f"[{_MARKS[status]}]{status}[/]",
             str(record.get("epochs_run", len(record.epochs()))),
@@ -96,7 +97,7 @@ def _listing(records: Sequence[RunRecord], metric: str) -> Table:
 
 def _show(record: RunRecord) -> int:
     console = wide_console()
-    console.print(f"[bold]{record.label}[/] on {record.dataset}", highlight=False)
+    console.print(f"[bold]{escaped(record.label)}[/] on {escaped(record.dataset)}", highlight=False)
     head = {"folder": str(record.folder), "id": record.id, "status": record.status}
     shown = ("error", "protocol", "kg", "variant", "seed", "split_seed", "started", "finished")
     head.update({key: record.get(key) for key in shown if record.get(key) is not None})
@@ -118,7 +119,8 @@ def _show(record: RunRecord) -> int:
              sorted(record.folder.iterdir()) if not path.name.startswith(".")}
     _print_mapping(console, "files", files)
     if record.get("command"):
-        console.print(f"[bold]command[/]\n  {' '.join(record['command'])}", highlight=False,
+        console.print("[bold]command[/]\n  "
+                      + escaped(" ".join(map(str, record["command"]))), highlight=False,
                       soft_wrap=True)
     return 0
 
@@ -129,7 +131,7 @@ def _metrics(record: RunRecord) -> Table:
     for part in ("valid", "test"):
         table.add_column(part, justify="right")
     for name in dict.fromkeys([*record.test, *record.valid]):
-        table.add_row(name, _text(record.valid.get(name), ".6f"),
+        table.add_row(escaped(name), _text(record.valid.get(name), ".6f"),
                       _text(record.test.get(name), ".6f"))
     return table
 
@@ -175,7 +177,7 @@ def _verify(record: RunRecord) -> int:
     table.add_column("found", justify="right")
     table.add_column("")
     for check in outcome:
-        table.add_row(check.metric, f"{check.stored:.8f}", check.source,
+        table.add_row(escaped(check.metric), f"{check.stored:.8f}", check.source,
                       _text(check.found, ".8f"),
                       "[green]equal[/]" if check.equal else "[red]different[/]")
     wide_console().print(table)

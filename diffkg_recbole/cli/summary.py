@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from diffkg_recbole.console import escaped
 from diffkg_recbole.text import metric_name
 
 
 def _metric_table(record: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{record['label']} on {record['dataset']}, protocol "
+    table = Table(title=f"{escaped(record['label'])} on {escaped(record['dataset'])}, protocol "
                         f"{record['protocol']}, seed {record['seed']}", title_justify="left")
     # 0: a metric of whole rankings has no cut-off, and stands in the first column of its part.
     cutoffs = sorted({int(name.split("@")[1]) for name in record["test"] if "@" in name}) or [0]
@@ -26,7 +27,7 @@ def _metric_table(record: Mapping[str, Any]) -> Table:
                                    record[part].get(metric) if k == cutoffs[0] else None)
                   for part in ("valid", "test") for k in cutoffs]
         cells = ["-" if value is None else f"{value:.4f}" for value in values]
-        table.add_row(metric_name(metric), *cells)
+        table.add_row(escaped(metric_name(metric)), *cells)
     return table
 
 
@@ -49,4 +50,4 @@ def print_summary(record: Mapping[str, Any], folder: Path, console: Console | No
     ]
     following = ["next: diffkg-recbole runs list",
                  f"      diffkg-recbole train --model=LightGCN --dataset={record['dataset']}"]
-    console.print("\n".join(lines + following), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines + following), highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from diffkg_recbole.compare.plan import Plan
 from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.compare.run_queue import Active, Outcome
-from diffkg_recbole.console import ProgressView, duration
+from diffkg_recbole.console import ProgressView, duration, escaped
 from diffkg_recbole.statistics import Measure
 from diffkg_recbole.store import RunRecord
 
@@ -40,9 +40,9 @@ def plan_table(plan: Plan) -> Table:
     for (dataset, label), runs in grouped.items():
         states = Counter(run.state for run in runs)
         file = plan.comparison.settings_file(runs[0].model, dataset)
-        table.add_row(dataset, label, str(len(runs)),
+        table.add_row(escaped(dataset), escaped(label), str(len(runs)),
                       ", ".join(f"{count} {state}" for state, count in states.items()),
-                      "defaults" if file is None else f"{file.parent.name}/{file.name}",
+                      "defaults" if file is None else escaped(f"{file.parent.name}/{file.name}"),
                       duration(runs[0].seconds))
     return table
 
@@ -78,10 +78,10 @@ class LiveView(ProgressView):
         self._bar.advance(self._task)
         took = duration(outcome.seconds)
         if outcome.error is None:
-            self._say(f"[green]finished[/]  {name(outcome.run)}, {took}")
+            self._say(f"[green]finished[/]  {escaped(name(outcome.run))}, {took}")
         else:
             self._failed += 1
-            self._say(f"[red]failed[/]    {name(outcome.run)}, {took}: ", outcome.error)
+            self._say(f"[red]failed[/]    {escaped(name(outcome.run))}, {took}: ", outcome.error)
 
     def _say(self, text: str, plain: str = "") -> None:
         self.console.print(text, end="" if plain else "\n", highlight=False, soft_wrap=True)
@@ -104,13 +104,15 @@ def active_table(active: Iterable[Active], metric: str) -> Table:
         run, rows = one.run, one.rows
         since = duration(time.monotonic() - one.started)
         if not rows:
-            table.add_row(run.label, run.dataset, str(run.seed), "loading", "", "", "", "", since)
+            table.add_row(escaped(run.label), escaped(run.dataset), str(run.seed), "loading",
+                          "", "", "", "", since)
             continue
         scores = [row["valid"][metric] for row in rows if metric in (row.get("valid") or {})]
         losses = [v for v in (rows[-1].get("losses") or {}).values() if v is not None]
         pace = [sum((row.get("seconds") or {}).values()) for row in rows]
         table.add_row(
-            run.label, run.dataset, str(run.seed), f"{rows[-1]['epoch'] + 1}/{run.epochs}",
+            escaped(run.label), escaped(run.dataset), str(run.seed),
+            f"{rows[-1]['epoch'] + 1}/{run.epochs}",
             f"{sum(losses):.4g}", f"{scores[-1]:.4f}" if scores else "",
             f"{max(scores):.4f}" if scores else "", f"{sum(pace) / len(pace):.1f}", since)
     return table
@@ -132,7 +134,8 @@ def result_table(plan: Plan, records: Sequence[RunRecord | None]) -> Table:
         if record is not None:
             grouped[run.dataset, run.label].append(record)
     for (dataset, label), found in grouped.items():
-        table.add_row(dataset, label, str(len(found)), *(_cell(found, m) for m in metrics))
+        table.add_row(escaped(dataset), escaped(label), str(len(found)),
+                      *(_cell(found, m) for m in metrics))
     return table
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import torch
 from recbole.config import Config as RecBoleConfig
-from recbole.utils import argument_list
+from recbole.utils import ModelType, argument_list
 
 from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
+from diffkg_recbole.config.pickles import refuse_pickles
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.errors import ConfigurationError, UserError
 from diffkg_recbole.shipped_files import config_folder, shipped_root
 
+RANKING_TYPES = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.KNOWLEDGE)
 _EXPECTED = "expected"  # counts in a dataset's file, for the converter: no key of a run
 PROPERTIES = Path(__file__).parents[1] / "properties"
 
@@ -139,6 +141,7 @@ class Config(RecBoleConfig):
                         self.sources[key] = f"{path.name}, line {lines[key]}"
 
     def _set_default_parameters(self) -> None:
+        self._check_model_type()
         self._check_keys()
         self._find_data()
         try:
@@ -164,6 +167,7 @@ class Config(RecBoleConfig):
             self.final_config_dict["data_path"] = str(beside)
 
     def _validate(self) -> None:
+        refuse_pickles(self.final_config_dict, self.sources)
         GeneralSettings.from_config(self, self.sources)
         settings_class = getattr(self.model_class, "settings_class", None)
         if settings_class is not None:
@@ -174,6 +178,13 @@ class Config(RecBoleConfig):
                 "valid_metric", self["valid_metric"],
                 f"a cut-off that is in topk {self['topk']}", self.sources.get("valid_metric"),
             )
+
+    def _check_model_type(self) -> None:
+        kind = getattr(self.model_class, "type", ModelType.GENERAL)
+        if kind not in RANKING_TYPES:
+            raise UserError(
+                f"{self.model} is a {kind.name.lower().replace('_', '-')} model; this plugin ranks "
+                "items from interactions and a graph, with RecBole's general and knowledge models")
 
     # ---- devices ------------------------------------------------------------------------------
 

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import Any
 
 from recbole.data.dataloader import NegSampleEvalDataLoader
-from recbole.data.utils import create_dataset as recbole_create_dataset
 from recbole.data.utils import create_samplers as recbole_create_samplers
 from recbole.data.utils import get_dataloader
 from recbole.utils import ModelType
 
-from diffkg_recbole.data.atomic import Wanted, read_atomic
 from diffkg_recbole.data.atomic_text import check_regular_files
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
 from diffkg_recbole.data.eval_loader import FullSortLoader
 from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler
 from diffkg_recbole.data.train_loader import TRAIN_LOADERS, KnowledgeLoader, SingleProcess
-from diffkg_recbole.errors import DataError, UserError
-
-_GENERAL = (ModelType.GENERAL, ModelType.TRADITIONAL)
+from diffkg_recbole.errors import UserError
 
 
 def create_dataset(config: Any) -> Any:
     """Dataset of the configured model: all interactions, whatever the model's type.
 
-    Models outside the plugin's reach (sequential, context-aware) get RecBole's own dataset, from
-    files that were checked before.
+    RecBole's function of this name is not used: it unpickles a file where it finds one.
 
     Raises:
         UserError: a knowledge model on a dataset without a graph, or a file that does not fit.
@@ -41,33 +35,7 @@ def create_dataset(config: Any) -> Any:
                 f"no graph: {graph} does not exist"
             )
         return KnowledgeDataset(config)
-    if config["MODEL_TYPE"] in _GENERAL:
-        return GeneralDataset(config)
-    _check_for_recbole(config)
-    return recbole_create_dataset(config)
-
-
-def _check_for_recbole(config: Any) -> None:
-    """What RecBole's own reader would read wrong without a word is refused."""
-    folder, name = Path(config["data_path"]), config["dataset"]
-    user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-    parts = config["benchmark_filename"]
-    names = [f"{name}.{part}.inter" for part in parts] if parts else [f"{name}.inter"]
-    files: dict[str, tuple[str, ...]] = dict.fromkeys(names, (user, item))
-    files.update({f"{name}.user": (user,), f"{name}.item": (item,)})
-    for file, ids in files.items():
-        path, source = folder / file, file.rsplit(".", 1)[1]
-        load = "*" if config["load_col"] is None else config["load_col"].get(source)
-        if not path.is_file() or load is None:
-            continue  # RecBole says what is missing, and reads no file that load_col leaves out
-        with path.open("rb") as opened:
-            if opened.read(3) == codecs.BOM_UTF8:
-                raise DataError(path, "begins with a byte-order mark, which RecBole's reader for "
-                                f"{config['model']} takes for a part of the first column",
-                                "a file without one", line=1)
-        read_atomic(path, Wanted(None if load == "*" else load, None, ids),
-                    config["field_separator"], config["encoding"] or "utf-8",
-                    config["seq_separator"])
+    return GeneralDataset(config)
 
 
 def _samplers(config: Any, dataset: Any, parts: list[Any]) -> list[Any]:

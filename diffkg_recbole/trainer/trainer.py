@@ -19,6 +19,9 @@ from diffkg_recbole.trainer.checkpoint import (
     save_checkpoint,
 )
 
+FRESH, IN_TRAINING, TRAINED = "fresh", "in training", "trained"
+"""Stages of a trainer; ``last.pth`` says which one it was written in."""
+
 EpochReport = Callable[[dict[str, Any]], None]
 
 
@@ -35,17 +38,20 @@ class PluginTrainer(Trainer):
     """Mix-in placed before a RecBole trainer.
 
     Attributes:
-        last_file: where the state after each evaluated epoch is written, to resume from; None
-            (default) writes none.
-        on_epoch: called with a report after each evaluated epoch: epoch, losses, valid, seconds,
-            and what the model's ``epoch_report()`` and the schedule's ``phase_report`` say.
+        last_file: where the state to resume from is written, after each epoch that is evaluated
+            or saved and after the last one; None (default) writes none.
+        on_epoch: called with a report after each epoch: epoch, losses, seconds, valid (where the
+            epoch was evaluated), and what the model's ``epoch_report()`` and the schedule's
+            ``phase_report`` say.
         best_epoch: epoch of the best checkpoint so far (0-based).
+        stage: :data:`FRESH`, :data:`IN_TRAINING` or :data:`TRAINED`.
     """
 
     def __init__(self, config: Any, model: torch.nn.Module) -> None:
         # RecBole looks, then makes: of two processes that start together one would fail.
         Path(config["checkpoint_dir"]).mkdir(parents=True, exist_ok=True)
         super().__init__(config, model)
+        self.eval_step = min(self.eval_step, self.epochs)  # some models have a single epoch
         self.eval_collector = RankingCollector(config)
         self.evaluator = RankingEvaluator(config, self.eval_collector)
         self.last_file: Path | None = None
@@ -54,7 +60,11 @@ class PluginTrainer(Trainer):
         self._pending_generators: list[torch.Tensor] = []
         self._seconds: dict[str, float] = {}
         self._losses: dict[str, float] = {}
+        self._valid_result: dict[str, float] | None = None
+        self._pending_epoch: int | None = None
+        self._saved_in_epoch = False
         self.best_epoch: int | None = None
+        self.stage = FRESH
 
     # ---- training ---------------------------------------------------------------------------
 
@@ -67,22 +77,50 @@ class PluginTrainer(Trainer):
         show_progress: bool = False,
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, dict | None]:
-        """RecBole's ``fit``; a trainer that resumed goes on with the very same random numbers."""
+        """RecBole's ``fit``; a trainer that resumed goes on with the very same random numbers,
+        and one that is trained already leaves its best model as it is."""
+        if self.stage == TRAINED:
+            return self.best_valid_score, self.best_valid_result
+        self.stage = IN_TRAINING
         self._generators = _generators(train_data)
         for generator, state in zip(self._generators, self._pending_generators):
             generator.set_state(state.cpu())
 
         def after_epoch(epoch: int, score: float) -> None:
-            if self.on_epoch is not None:
-                self.on_epoch(self._epoch_report(epoch))
-            if self.last_file is not None:  # last: a kill in between repeats the epoch, no gap
-                self._save_last(epoch)
+            self._end_epoch()
             if callback_fn is not None:
                 callback_fn(epoch, score)
 
-        return super().fit(train_data, valid_data, verbose, saved, show_progress, after_epoch)
+        result = super().fit(train_data, valid_data, verbose, saved, show_progress, after_epoch)
+        self._end_epoch()
+        self.stage = TRAINED
+        return result
+
+    def _end_epoch(self) -> None:
+        """Report the epoch that was trained, and store the state after it.
+
+        RecBole says only of evaluated epochs that they are over; the others are when the next
+        one begins, or training ends.
+        """
+        epoch, self._pending_epoch = self._pending_epoch, None
+        if epoch is None:
+            return
+        if self._ends_training(epoch):
+            self.stage = TRAINED
+        if self.on_epoch is not None:
+            self.on_epoch(self._epoch_report(epoch))
+        due = self._valid_result is not None or self._saved_in_epoch or self.stage == TRAINED
+        if self.last_file is not None and due:  # last: a kill in between repeats the epoch
+            self._save_last(epoch)
+
+    def _ends_training(self, epoch: int) -> bool:
+        """Whether RecBole's loop ends after this epoch: no more epochs, or early stopping."""
+        return epoch + 1 == self.epochs or self.cur_step > max(self.stopping_step, 0)
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+        self._end_epoch()
+        self._pending_epoch, self._valid_result, self._saved_in_epoch = epoch_idx, None, False
+        self._seconds = {}
         start = perf_counter()
         losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         self._seconds["train"] = perf_counter() - start
@@ -103,9 +141,10 @@ class PluginTrainer(Trainer):
 
     def _epoch_report(self, epoch: int) -> dict[str, Any]:
         report: dict[str, Any] = {
-            "epoch": epoch, "losses": dict(self._losses), "valid": self._valid_result,
-            "seconds": dict(self._seconds),
+            "epoch": epoch, "losses": dict(self._losses), "seconds": dict(self._seconds),
         }
+        if self._valid_result is not None:
+            report["valid"] = self._valid_result
         for group, values in getattr(self, "phase_report", {}).items():
             report[group].update(values)
         if hasattr(self.model, "epoch_report"):
@@ -159,7 +198,7 @@ class PluginTrainer(Trainer):
         }
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
-        self.best_epoch = epoch
+        self.best_epoch, self._saved_in_epoch = epoch, True
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
             return
         path = kwargs.pop("saved_model_file", self.saved_model_file)
@@ -169,6 +208,7 @@ class PluginTrainer(Trainer):
 
     def _save_last(self, epoch: int) -> None:
         state = self._state(epoch)
+        state["stage"] = self.stage
         state["random"] = random_state()
         state["generators"] = [g.get_state() for g in self._generators]
         state["train_loss"] = {str(k): v for k, v in self.train_loss_dict.items()}
@@ -200,6 +240,7 @@ class PluginTrainer(Trainer):
         self._load_model(checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.load_training_state(checkpoint["training_state"])
+        self.stage = checkpoint.get("stage", IN_TRAINING)
         self.start_epoch = checkpoint["epoch"] + 1
         self.cur_step = checkpoint["cur_step"]
         self.best_valid_score = checkpoint["best_valid_score"]

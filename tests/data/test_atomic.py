@@ -225,15 +225,3 @@ def test_an_undivided_file_without_a_line_below_the_header(tmp_path):
     (tmp_path / "small/small.inter").write_bytes(HEAD)
     with pytest.raises(DataError, match=r"small.inter: holds no interaction"):
         build(values, "BPR", benchmark_filename=None)
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    (b"\xef\xbb\xbf" + HEAD + b"a\t1\n", "line 1: begins with a byte-order mark, which RecBole"),
-    (HEAD + b"a\t\nb\t2\n", "line 2: empty field 'item_id'"),
-    (HEAD + b"a\t1\t2\n", "line 2: has 3 columns"),
-])
-def test_files_that_recbole_itself_reads_are_checked_before(tmp_path, content, message):
-    values = write_small(tmp_path)
-    (tmp_path / "small/small.inter").write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        build(values, "FM", benchmark_filename=None)
