@@ -21,6 +21,7 @@ from converters.sources import SourceFolder
 from converters.staging import check_target, replace_text, staged_folder
 from diffkg_recbole import __version__
 from diffkg_recbole.errors import DataError, UserError
+from diffkg_recbole.text import checked_dataset_name
 
 FORMATS = ("authors", "kgat")
 STEPS = 13  # of a conversion, for its progress bar
@@ -149,6 +150,7 @@ def write_dataset(
 
 
 def _check_request(request: Request) -> None:
+    checked_dataset_name(request.name)
     if not _NAME.fullmatch(request.name):
         raise UserError(f"name {request.name!r} is not usable; expected letters, digits, '.', "
                         "'_' and '-', beginning with a letter or digit")

@@ -14,6 +14,7 @@ from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.errors import ConfigurationError, UserError
+from diffkg_recbole.text import checked_dataset_name
 
 _EXPECTED = "expected"  # counts in a dataset's file, for the converter: no key of a run
 PROPERTIES = Path(__file__).parents[1] / "properties"
@@ -126,9 +127,10 @@ class Config(RecBoleConfig):
         if model is None or dataset is None:
             missing = "model" if model is None else "dataset"
             raise UserError(f"no {missing} is named; give --{missing}=<name>")
+        dataset = checked_dataset_name(str(dataset))
         if isinstance(model, str):
-            return model, get_model(model), str(dataset)
-        return model.__name__, model, str(dataset)
+            return model, get_model(model), dataset
+        return model.__name__, model, dataset
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)
