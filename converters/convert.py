@@ -12,6 +12,7 @@ import numpy as np
 
 from diffkg_recbole import __version__
 from diffkg_recbole.errors import DataError, UserError
+from diffkg_recbole.text import checked_dataset_name
 
 from . import audit, dataset_yaml, split
 from .atomic_writer import SUMMARY, is_atomic_file, write_atomic
@@ -154,6 +155,7 @@ def write_dataset(
 
 
 def _check_request(request: Request) -> None:
+    checked_dataset_name(request.name)
     if not _NAME.fullmatch(request.name):
         raise UserError(f"name {request.name!r} is not usable; expected letters, digits, '.', "
                         "'_' and '-', beginning with a letter or digit")

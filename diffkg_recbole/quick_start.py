@@ -31,7 +31,7 @@ from diffkg_recbole.data.parts_audit import audit
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
-from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, graph_hash
+from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import load_checkpoint
 
@@ -174,7 +174,8 @@ def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | 
     prints = experiment.fingerprint
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
         prints = {**prints, "graph": graph_hash(config["data_path"], config["dataset"])}
-    identity = {"configuration": config.plain(), "fingerprint": prints}
+    identity = {"configuration": config.plain(), "fingerprint": prints,
+                "code": code_hash(config.model_class), "device": config["device"].type}
     record = run_tables.run_record(config, prints, list(sys.argv))
     runs = RunStore(store)
     run = runs.open(identity, record) if resume else runs.open_fresh(identity, record)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from recbole.utils import ModelType
 
 from diffkg_recbole.evaluation import RankedUsers
 from diffkg_recbole.store import data_files, environment
@@ -27,6 +28,15 @@ def run_label(config: Any) -> str:
     return ", ".join([config["model"], *notes])
 
 
+def evaluation_mode(config: Any) -> str:
+    """Among which items a run ranks: ``full``, or RecBole's mode such as ``uni100``.
+
+    Where validation ranks among other items than the test, both are named.
+    """
+    valid, test = (config["eval_args"]["mode"][part] for part in ("valid", "test"))
+    return test if valid == test else f"{test}, validation {valid}"
+
+
 def run_record(config: Any, prints: dict[str, Any], command: list[str]) -> dict[str, Any]:
     """What ``run.json`` says from the start."""
     describe = getattr(config.model_class, "variant_of", None)
@@ -34,10 +44,12 @@ def run_record(config: Any, prints: dict[str, Any], command: list[str]) -> dict[
         "label": run_label(config), "model": config["model"], "dataset": config["dataset"],
         "protocol": config["eval_protocol"], "kg": config["kg"] or "original",
         "variant": describe(config) if describe else None,
+        "reads_graph": config["MODEL_TYPE"] == ModelType.KNOWLEDGE,
+        "evaluation": evaluation_mode(config), "device": config["device"].type,
         "seed": config["seed"], "split_seed": config["split_seed"],
         "test_selected": config["eval_protocol"] == "authors",
         "fingerprint": prints, "data_files": data_files(config["data_path"], config["dataset"]),
-        "command": command, **environment(),
+        "command": command, **environment(config.model_class),
     }
 
 

@@ -7,10 +7,13 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from diffkg_recbole.errors import UserError
+
 _METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
                  "precision": "Precision", "gauc": "GAUC", "itemcoverage": "ItemCoverage",
                  "giniindex": "GiniIndex", "shannonentropy": "ShannonEntropy",
                  "averagepopularity": "AveragePopularity", "tailpercentage": "TailPercentage"}
+_LONGEST_NAME = 200  # file systems allow 255; the rest is for endings such as .train.inter
 
 
 def one_line(value: object) -> str:
@@ -38,3 +41,25 @@ def flag_text(value: Any) -> str:
     if value is None:
         return "null"
     return value if isinstance(value, str) else repr(value)
+
+
+def checked_dataset_name(name: str) -> str:
+    """``name``, if a folder and its files can bear it on every system and under every path.
+
+    Raises:
+        UserError: it is empty, ``.`` or ``..``, holds a path or control characters, or is longer
+            than a file name may be.
+    """
+    problem = None
+    if name.strip() in ("", ".", ".."):
+        problem = "names no folder"
+    elif "/" in name or "\\" in name:
+        problem = "is a path; name its folder with --data_path"
+    elif any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") for letter in name):
+        problem = "holds control characters"
+    elif len(name.encode()) > _LONGEST_NAME:
+        problem = f"has more than {_LONGEST_NAME} bytes"
+    if problem is not None:
+        shown = name if len(name) <= 60 else f"{name[:60]}..."
+        raise UserError(f"data set name {shown!r} {problem}; expected the name of a folder")
+    return name

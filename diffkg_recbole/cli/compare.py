@@ -61,7 +61,8 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
 
     console = Console()
     store = RunStore(arguments.store)
-    plan = make_plan(read_comparison(find_config(arguments.file, "comparisons")), store)
+    plan = make_plan(read_comparison(find_config(arguments.file, "comparisons")), store,
+                     elsewhere=bool(arguments.ray_address))
     jobs = arguments.jobs or (max(1, len(plan.open)) if arguments.ray_address else 1)
     for error in store.scan().corrupt if store.root.is_dir() else ():
         print(f"warning: {error}", file=sys.stderr)

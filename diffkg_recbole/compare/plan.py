@@ -19,10 +19,7 @@ from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.yaml_lines import Problems
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.run_tables import run_label
-from diffkg_recbole.store import (
-    RunStore,
-    data_files,
-)
+from diffkg_recbole.store import RunStore, code_hash, data_files
 
 
 @dataclass
@@ -46,8 +43,11 @@ class Plan:
         return max(longest, sum(known) / jobs), len(self.open) - len(known)
 
 
-def make_plan(comparison: Comparison, store: RunStore) -> Plan:
+def make_plan(comparison: Comparison, store: RunStore, elsewhere: bool = False) -> Plan:
     """Resolve every row, check it, and look it up in the store.
+
+    Args:
+        elsewhere: the runs are made on machines with other devices than this one's.
 
     Raises:
         FileProblemsError: datasets that are not there, settings that RecBole refuses, rows that
@@ -55,7 +55,7 @@ def make_plan(comparison: Comparison, store: RunStore) -> Plan:
     """
     problems = Problems(comparison.path)
     plan = Plan(comparison, store)
-    resolved: dict[tuple[str, FileRow], tuple[str, dict, dict]] = {}
+    resolved: dict[tuple[str, FileRow], tuple[str, dict, dict, str | None]] = {}
     with _environment_kept():
         for dataset, line in comparison.datasets.items():
             folder = None
@@ -70,7 +70,8 @@ def make_plan(comparison: Comparison, store: RunStore) -> Plan:
                 if not folder.is_dir():
                     break
                 _check_graph(row, folder, dataset, problems)
-                resolved[dataset, row] = (run_label(config), settings, config.plain())
+                resolved[dataset, row] = (run_label(config), settings, config.plain(),
+                                          None if elsewhere else config["device"].type)
             if folder is not None and not folder.is_dir():
                 problems.add(line, f"dataset '{dataset}' is not there: {folder} is no folder; "
                                    "diffkg-recbole convert makes one from the authors' files")
@@ -140,12 +141,13 @@ def _runs(
         for split_seed in comparison.split_seeds:
             for seed in comparison.seeds:
                 for row in comparison.rows:
-                    label, settings, plain = resolved[dataset, row]
+                    label, settings, plain, device = resolved[dataset, row]
                     seeds = {"seed": seed, "split_seed": split_seed}
                     yield PlannedRun(
                         label, row.model, dataset, seed, split_seed, {**settings, **seeds},
                         configuration_key({**plain, **seeds}), plain["epochs"],
-                        _files_read(row.model, Path(plain["data_path"]) / dataset, dataset))
+                        _files_read(row.model, Path(plain["data_path"]) / dataset, dataset),
+                        code_hash(), device)
 
 
 def _files_read(model: str, folder: Path, dataset: str) -> dict[str, str]:

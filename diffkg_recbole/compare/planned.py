@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffkg_recbole.plain import canonical_json
-from diffkg_recbole.store import CorruptRunError, RunRecord, code_version, determining
+from diffkg_recbole.store import CorruptRunError, RunRecord, determining
 from diffkg_recbole.text import flag_text
 
 STATES = ("finished", "interrupted", "failed", "running", "new")
@@ -24,6 +24,8 @@ class PlannedRun:
         key: text that is equal for runs with the same determining configuration.
         epochs: most epochs that it may take.
         files: hashes, now, of the dataset's files that the model reads.
+        code: names the code that would run now (:func:`diffkg_recbole.store.code_hash`).
+        device: kind of the device that would be used; None where it is another machine's.
         record: the run in the store, None if there is none.
         seconds: estimated from finished runs of the same kind, None if there are none.
     """
@@ -37,6 +39,8 @@ class PlannedRun:
     key: str
     epochs: int
     files: dict[str, str]
+    code: str
+    device: str | None = "cpu"
     record: RunRecord | None = None
     seconds: float | None = None
 
@@ -62,7 +66,9 @@ class PlannedRun:
         recorded = record.get("data_files")
         if same_files and recorded is not None and not self.files.items() <= recorded.items():
             return False
-        if (record.get("code") or {}).get("version", code_version()) != code_version():
+        if (record.get("code") or {}).get("hash") != self.code:
+            return False
+        if self.device is not None and record.get("device") != self.device:
             return False
         try:
             return configuration_key(record.config()) == self.key

@@ -16,6 +16,7 @@ from diffkg_recbole.config.pickles import refuse_pickles
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.errors import ConfigurationError, UserError
 from diffkg_recbole.shipped_files import config_folder, shipped_root
+from diffkg_recbole.text import checked_dataset_name
 
 RANKING_TYPES = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.KNOWLEDGE)
 _EXPECTED = "expected"  # counts in a dataset's file, for the converter: no key of a run
@@ -123,9 +124,10 @@ class Config(RecBoleConfig):
         if model is None or dataset is None:
             missing = "model" if model is None else "dataset"
             raise UserError(f"no {missing} is named; give --{missing}=<name>")
+        dataset = checked_dataset_name(str(dataset))
         if isinstance(model, str):
-            return model, get_model(model), str(dataset)
-        return model.__name__, model, str(dataset)
+            return model, get_model(model), dataset
+        return model.__name__, model, dataset
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)

@@ -25,7 +25,7 @@ import recbole
 from recbole.utils import FeatureSource, FeatureType
 
 from diffkg_recbole.files import replacing
-from diffkg_recbole.store.file_hashes import data_files
+from diffkg_recbole.store.file_hashes import data_files, sources_hash
 
 # Every key that RecBole's and the plugin's datasets read until the ids are final. The keys of the
 # later steps (the split, the protocol, the graph control) do not count: they act on what is cached.
@@ -83,10 +83,9 @@ class DatasetCache:
         folder = Path(config["data_path"])
         self._kind, self._config = kind, config
         self._sources = _digest(data_files(folder, config["dataset"]))
-        programs = b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))
         self.key = _digest([
             kind, self._sources, {key: config[key] for key in SETTINGS},
-            hashlib.sha256(programs).hexdigest(),
+            sources_hash(Path(__file__).parent),
             recbole.__version__, pd.__version__, np.__version__,
         ])
         self.path = cache_folder(folder) / f"{kind}-{self._sources[:16]}-{self.key[:16]}.npz"

@@ -238,7 +238,8 @@ def _rows(records: Sequence[RunRecord]) -> list[Row]:
 def _settings(record: RunRecord) -> dict[str, Any]:
     """What determines a run's result apart from seed and data."""
     settings = {key: value for key, value in determining(record.config()).items() if key != "seed"}
-    return {**settings, "code": (record.get("code") or {}).get("version")}
+    code = record.get("code") or {}
+    return {**settings, "code": (code.get("hash") or code.get("version") or "")[:12] or None}
 
 
 def _differences(settings: Sequence[Mapping[str, Any]]) -> list[str]:

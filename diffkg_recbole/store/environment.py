@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import platform
 import subprocess
+import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from diffkg_recbole.store.file_hashes import sources_hash
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_WITHOUT_RESULTS = frozenset({
+    "__init__.py", "__main__.py", "cli", "compare", "console.py", "errors.py", "files.py",
+    "groups.py", "needs_recbole.py", "plain.py", "processes.py", "report", "shipped_files.py",
+    "statistics", "store", "text.py", "tune", "converters",
+})
+"""Sources that start, store, show and compare runs. All others count, new ones included."""
 _LIBRARIES = ("torch", "recbole", "numpy", "scipy", "pandas", "pyarrow")
 
 
-def environment() -> dict[str, Any]:
-    """``versions``, ``hardware`` and ``code`` of a run record, as plain data."""
-    return {"versions": _versions(), "hardware": _hardware(), "code": code_state()}
+def environment(model_class: type | None = None) -> dict[str, Any]:
+    """``versions``, ``hardware`` and ``code`` of a run record, as plain data.
+
+    Args:
+        model_class: class of the run's model, whose source counts where it is a user's own.
+    """
+    code = {**code_state(), "hash": code_hash(model_class)}
+    return {"versions": _versions(), "hardware": _hardware(), "code": code}
 
 
 def _versions() -> dict[str, str | None]:
@@ -35,6 +53,35 @@ def code_version() -> str:
     import diffkg_recbole
 
     return diffkg_recbole.__version__
+
+
+def code_hash(model_class: type | None = None) -> str:
+    """Hash (64 hex digits) that names the code a result comes from.
+
+    It covers this package's sources that make results, RecBole's version, which stands for its
+    samplers, splits and models, and the sources of a user's own model. The versions of torch,
+    NumPy, SciPy and pandas are recorded with a run and leave its name alone, like the processor:
+    they move the last bits of a sum, and a comparison must survive an update.
+    """
+    parts = [sources_hash(_PACKAGE, _WITHOUT_RESULTS), metadata.version("recbole")]
+    parts += _own_sources(model_class) if model_class is not None else ()
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=128)
+def _own_sources(model_class: type) -> tuple[str, ...]:
+    """Hashes of the modules of a model that are neither a library's nor this package's."""
+    covered = {"builtins", "abc", "torch", "recbole", "diffkg_recbole"}
+    names = sorted({base.__module__ for base in model_class.__mro__
+                    if base.__module__.split(".")[0] not in covered})
+    hashes = []
+    for name in names:
+        try:
+            source = inspect.getsource(sys.modules[name])
+        except (OSError, TypeError, KeyError):  # typed into an interpreter
+            source = name
+        hashes.append(hashlib.sha256(source.encode()).hexdigest())
+    return tuple(hashes)
 
 
 def _hardware() -> dict[str, Any]:

@@ -17,7 +17,11 @@ def data_files(folder: str | Path, dataset: str) -> dict[str, str]:
         folder: the dataset's folder; an absent one holds no files.
         dataset: its name; files are ``<dataset>.inter``, ``<dataset>.train.inter``, ``.kg``, ...
     """
-    files = sorted(path for path in Path(folder).glob(f"{dataset}.*") if path.suffix in _SUFFIXES)
+    if not Path(folder).is_dir():
+        return {}
+    # listed, not globbed: a name may hold brackets
+    files = sorted(path for path in Path(folder).iterdir()
+                   if path.name.startswith(f"{dataset}.") and path.suffix in _SUFFIXES)
     return {path.name: _sha256(str(path), path.stat().st_mtime_ns, path.stat().st_size)
             for path in files}
 
@@ -28,6 +32,22 @@ def graph_hash(folder: str | Path, dataset: str) -> str:
     hashes = [f"{name} {digest}" for name, digest in data_files(folder, dataset).items()
               if name.endswith((".kg", ".link"))]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def sources_hash(folder: Path, leave_out: frozenset[str] = frozenset()) -> str:
+    """sha256 (hex) over the Python files below ``folder``, read once in a process.
+
+    Args:
+        leave_out: files and folders directly in ``folder`` that do not count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).parts):
+        place = path.relative_to(folder)
+        if place.parts[0] not in leave_out:
+            text = path.read_bytes().replace(b"\r\n", b"\n")  # as some checkouts write them
+            digest.update(f"{place.as_posix()} {len(text)}\n".encode() + text)
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.store.environment import code_version
+from diffkg_recbole.store.environment import code_hash
 from diffkg_recbole.store.identity import run_id
 from diffkg_recbole.store.reading import CorruptRunError, RunRecord
 from diffkg_recbole.store.writing import Run
@@ -46,7 +46,8 @@ class RunStore:
 
         Args:
             identity: ``configuration`` (resolved), ``fingerprint`` (hash of the data, or the
-                record's mapping with ``"all"``) and, by default this package's, ``code_version``.
+                record's mapping with ``"all"``) and, where they are not the usual ones, ``code``
+                (:func:`code_hash`) and ``device`` (its kind, ``"cpu"``).
             record: what ``run.json`` shall say: ``model``, ``dataset``, ``fingerprint`` and
                 whatever else is known at the start.
 
@@ -59,7 +60,8 @@ class RunStore:
             UserError: if the folder's ``run.json`` cannot be read.
         """
         identifier = run_id(identity["configuration"], identity["fingerprint"],
-                            identity.get("code_version") or code_version())
+                            identity.get("code") or code_hash(),
+                            identity.get("device", "cpu"))
         folder = self.root / folder_name(record["model"], record["dataset"], identifier)
         run = Run(folder, {**record, "id": identifier})
         if run.id != identifier:

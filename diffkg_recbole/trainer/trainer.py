@@ -51,7 +51,8 @@ class PluginTrainer(Trainer):
         # RecBole looks, then makes: of two processes that start together one would fail.
         Path(config["checkpoint_dir"]).mkdir(parents=True, exist_ok=True)
         super().__init__(config, model)
-        self.eval_step = min(self.eval_step, self.epochs)  # some models have a single epoch
+        # Some models have a single epoch.
+        self.eval_step: int = min(config["eval_step"], self.epochs)
         self.eval_collector = RankingCollector(config)
         self.evaluator = RankingEvaluator(config, self.eval_collector)
         self.last_file: Path | None = None
@@ -240,7 +241,6 @@ class PluginTrainer(Trainer):
         self._load_model(checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.load_training_state(checkpoint["training_state"])
-        self.stage = checkpoint.get("stage", IN_TRAINING)
         self.start_epoch = checkpoint["epoch"] + 1
         self.cur_step = checkpoint["cur_step"]
         self.best_valid_score = checkpoint["best_valid_score"]
@@ -250,4 +250,8 @@ class PluginTrainer(Trainer):
         if "random" in checkpoint:
             restore_random_state(checkpoint["random"])
             self._pending_generators = checkpoint["generators"]
+        if not self._ends_training(checkpoint["epoch"]):  # of a training of fewer epochs, too
+            self.stage = IN_TRAINING
+        else:
+            self.stage = checkpoint.get("stage", IN_TRAINING)
         self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")

@@ -11,7 +11,7 @@ import yaml
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.files import replacing
-from diffkg_recbole.store import NON_DETERMINING, code_version
+from diffkg_recbole.store import code_version, makes_result
 from diffkg_recbole.text import flag_text
 from diffkg_recbole.tune.search import Search, word_key
 from diffkg_recbole.tune.space import BUDGET_KEYS, QUESTION_KEYS
@@ -76,7 +76,7 @@ def tune_command(search: Search) -> str:
     if search.files:
         words.append(shlex.quote(f"--config_files={' '.join(search.files)}"))
     words += [shlex.quote(word) for word in search.words
-              if word_key(word) not in NON_DETERMINING]
+              if makes_result(word_key(word))]
     return " ".join(words)
 
 
@@ -108,9 +108,9 @@ def settings_file_text(study: Study) -> str:
         f"# date      {today}, diffkg-recbole {code_version()}",
     ]
     body = [_line(p.key, notes["settings"][p.key], f"of {p}") for p in search.space.parameters]
-    elsewhere = NON_DETERMINING | QUESTION_KEYS | BUDGET_KEYS
+    elsewhere = QUESTION_KEYS | BUDGET_KEYS
     body += [_line(key, config[key], "the same in every trial")
-             for key in map(word_key, search.words) if key not in elsewhere]
+             for key in map(word_key, search.words) if makes_result(key) and key not in elsewhere]
     return "\n".join([*head, *body]) + "\n"
 
 

@@ -12,7 +12,7 @@ from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.quick_start import prepare
 from diffkg_recbole.shipped_files import config_folder
-from diffkg_recbole.store import code_version, determining, run_id
+from diffkg_recbole.store import code_hash, determining, run_id
 from diffkg_recbole.tune.budget import Budget, read_budget
 from diffkg_recbole.tune.space import Space, read_space
 
@@ -62,7 +62,7 @@ class Search:
         """Content hash of all that determines the trials; their number may be raised later."""
         rules = {key: value for key, value in vars(self.budget).items() if key != "trials"}
         identity = {**self.configuration, "search space": self.space.plain(), "budget": rules}
-        return run_id(identity, self.fingerprint, code_version())
+        return run_id(identity, self.fingerprint, code_hash())
 
     @property
     def metric(self) -> str:

@@ -32,7 +32,7 @@ from diffkg_recbole.config.model_keys import ModelKeys
 from diffkg_recbole.config.plain_yaml import ConfigLoader, read_yaml
 from diffkg_recbole.config.yaml_lines import Located, Problems
 from diffkg_recbole.plain import canonical_json
-from diffkg_recbole.store import NON_DETERMINING
+from diffkg_recbole.store import makes_result
 from diffkg_recbole.text import near_names
 
 KINDS = ("choice", "uniform", "log", "int", "log_int")
@@ -40,8 +40,9 @@ BUDGET_KEYS = frozenset({"epochs", "stopping_step", "eval_step"})
 QUESTION_KEYS = frozenset({
     "model", "dataset", "seed", "split_seed", "eval_protocol", "kg", "metrics", "topk",
     "valid_metric", "eval_args", "repeatable", "load_col", "benchmark_filename",
+    "metric_decimal_place", "eval_memory_mb", "eval_batch_size", "worker", "nproc", "world_size",
 })
-"""Keys that decide what is measured, and on what; the best value of one of them means nothing."""
+"""Keys that decide what is measured, on what and how; the best value of one means nothing."""
 _DIGITS = 4  # of a drawn real number: what a file and a command line show is what was trained
 
 
@@ -215,7 +216,7 @@ def _parameter(key: str, node: Located, keys: ModelKeys, problems: Problems) -> 
 def _key_problem(key: str, keys: ModelKeys) -> str | None:
     if key in BUDGET_KEYS:
         return f"'{key}' belongs to the budget, which is equal for every model"
-    if key in QUESTION_KEYS or key in NON_DETERMINING:
+    if key in QUESTION_KEYS or not makes_result(key):
         return f"'{key}' is no hyper-parameter; give it on the command line (--{key}=...)"
     return None if keys.has(key) else keys.problem(key, None)
 

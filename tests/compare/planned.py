@@ -28,7 +28,8 @@ def record_as_finished(
     config = Config(run.model, run.dataset, None, settings).plain()
     record = {"model": run.model, "dataset": run.dataset, "label": run.label, "seed": run.seed,
               "split_seed": run.split_seed, "protocol": plan.comparison.protocol,
-              "fingerprint": fingerprint(), "data_files": run.files}
+              "fingerprint": fingerprint(), "data_files": run.files,
+              "code": {"hash": run.code}, "device": run.device}
     with plan.store.open({"configuration": config, "fingerprint": fingerprint()}, record) as open_:
         open_.write_config(config)
         open_.append_epoch({"epoch": 0, "losses": {"bpr": 1.0}, "valid": {"recall@20": value},

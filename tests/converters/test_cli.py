@@ -228,8 +228,8 @@ def test_bad_kgat_files(run, kgat_folder: Path, work: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("words", "named"), [
-    (["authors", "SOURCE", "../up"], "name '../up' is not usable"),
-    (["authors", "SOURCE", ""], "name '' is not usable"),
+    (["authors", "SOURCE", "../up"], "data set name '../up' is a path"),
+    (["authors", "SOURCE", ""], "data set name '' names no folder"),
     (["authors", "SOURCE", "ml-100k"], "'ml-100k' is taken"),
     (["authors", "SOURCE", "x", "--valid-fraction", "0"], "--valid-fraction 0 is not allowed"),
     (["authors", "SOURCE", "x", "--valid-fraction", "1"], "--valid-fraction 1 is not allowed"),

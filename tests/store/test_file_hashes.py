@@ -3,7 +3,10 @@ from __future__ import annotations
 import hashlib
 import os
 
+import pytest
+
 from diffkg_recbole.store import data_files, graph_hash
+from diffkg_recbole.store.file_hashes import sources_hash
 
 
 def test_atomic_files_of_the_dataset_are_hashed(tmp_path):
@@ -35,3 +38,36 @@ def test_the_hash_of_the_graph_is_that_of_triples_and_links(tmp_path):
     assert graph_hash(tmp_path, "a") == before
     (tmp_path / "a.kg").write_text("other triples")
     assert graph_hash(tmp_path, "a") != before
+
+
+@pytest.mark.parametrize("name", ["[x]", "a*", "?", "[!a]"])
+def test_a_name_is_no_pattern(tmp_path, name):
+    (tmp_path / "x.kg").write_text("of another data set")
+    (tmp_path / f"{name}.kg").write_text("one")
+    before = data_files(tmp_path, name)
+    assert set(before) == {f"{name}.kg"}
+    (tmp_path / f"{name}.kg").write_text("other")
+    os.utime(tmp_path / f"{name}.kg", ns=(1, 1))
+    assert data_files(tmp_path, name) != before
+
+
+def test_sources_are_hashed_but_what_is_left_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for place in ("a/x.py", "b/x.py", "c.py"):
+        (tmp_path / place).write_text("one\n")
+
+    def hashed() -> str:
+        sources_hash.cache_clear()
+        return sources_hash(tmp_path, frozenset({"b"}))
+
+    before = hashed()
+    (tmp_path / "b/x.py").write_text("shown otherwise")
+    (tmp_path / "a/notes.txt").write_text("no source")
+    (tmp_path / "c.py").write_bytes(b"one\r\n")
+    assert hashed() == before
+    (tmp_path / "a/x.py").write_text("two\n")
+    changed = hashed()
+    assert changed != before
+    (tmp_path / "a/x.py").rename(tmp_path / "a/y.py")
+    assert hashed() != changed

@@ -59,7 +59,7 @@ def test_canonical_json_tells_infinity_from_nothing_and_true_from_one():
 
 
 def test_run_id_is_the_hash_of_the_canonical_parts():
-    text = '{"code":"1.0","configuration":{"lr":0.1},"data":"abc"}'
+    text = '{"code":"1.0","configuration":{"lr":0.1},"data":"abc","device":"cpu"}'
     expected = hashlib.sha256(text.encode()).hexdigest()
     assert run_id({"lr": 0.1}, "abc", "1.0") == expected
     assert run_id({"lr": 0.1}, {"all": "abc", "train": "x"}, "1.0") == expected
@@ -75,7 +75,7 @@ def test_the_graph_counts_where_a_model_reads_one():
 def test_paths_device_and_display_do_not_change_the_id():
     base = {"lr": 0.1, "seed": 1}
     moved = {**base, "data_path": "/elsewhere", "device": torch.device("cpu"), "gpu_id": "3",
-             "show_progress": False, "checkpoint_dir": "x", "worker": 4, "state": "DEBUG"}
+             "show_progress": False, "checkpoint_dir": "x", "state": "DEBUG"}
     assert run_id(moved, "f", "1") == run_id(base, "f", "1")
     assert determining(moved) == base
 
@@ -84,8 +84,14 @@ def test_paths_device_and_display_do_not_change_the_id():
     ({"lr": 0.2, "seed": 1}, "f", "1"),
     ({"lr": 0.1, "seed": 2}, "f", "1"),
     ({"lr": 0.1, "seed": 1, "unknown_key": 0}, "f", "1"),
+    ({"lr": 0.1, "seed": 1, "worker": 2}, "f", "1"),
+    ({"lr": 0.1, "seed": 1, "metric_decimal_place": 2}, "f", "1"),
     ({"lr": 0.1, "seed": 1}, "g", "1"),
     ({"lr": 0.1, "seed": 1}, "f", "2"),
 ])
 def test_everything_else_changes_the_id(configuration, fingerprint, version):
     assert run_id(configuration, fingerprint, version) != run_id({"lr": 0.1, "seed": 1}, "f", "1")
+
+
+def test_the_kind_of_device_that_draws_counts():
+    assert run_id({}, "f", "1", "cuda") != run_id({}, "f", "1", "cpu")

@@ -16,7 +16,7 @@ from diffkg_recbole.store import RunBusyError, RunRecord, RunStore, run_id
 from tests.run_folders import fingerprint
 
 CONFIGURATION = {"model": "BPR", "learning_rate": 0.1}
-IDENTITY = {"configuration": CONFIGURATION, "fingerprint": fingerprint(), "code_version": "1"}
+IDENTITY = {"configuration": CONFIGURATION, "fingerprint": fingerprint(), "code": "1"}
 RECORD = {"model": "BPR", "dataset": "ml-100k", "fingerprint": fingerprint(), "seed": 1}
 SUMMARY = {"epoch": 1, "epochs_run": 2, "valid": {"recall@20": np.float64(0.25)},
            "test": {"recall@20": 0.5}, "cost": {"parameters": np.int64(7)}}

@@ -301,7 +301,7 @@ def test_a_trainer_with_a_loop_of_its_own_is_refused():
 
 
 def test_users_are_divided_only_for_metrics_that_can_be_put_together(monkeypatch):
-    divided, whole = {"metrics": ["Recall", "NDCG"]}, {"metrics": ["Recall", "GAUC"]}
+    divided, whole = {"metrics": ["Recall", "NDCG"]}, {"metrics": ["Recall", "AUC"]}
     assert divided_users({**divided, "single_spec": True}, 5) == slice(0, 5)
     for rank, own in enumerate([slice(0, 3), slice(3, 5)]):
         monkeypatch.setattr(evaluator, "rank_and_world", lambda config, rank=rank: (rank, WORLD))
