@@ -168,9 +168,10 @@ def _print_mapping(console: Console, title: str, values: Mapping[str, Any] | Non
 
 def _verify(record: RunRecord) -> int:
     """Evaluate the checkpoint anew; says which stored numbers it confirms."""
+    from diffkg_recbole.quick_start import evaluate_checkpoint
     from diffkg_recbole.store.verify import verify
 
-    outcome = verify(record)
+    outcome = verify(record, evaluate_checkpoint)
     table = Table(box=None, pad_edge=False)
     for name in ("metric", "stored", "from"):
         table.add_column(name, justify="left" if name != "stored" else "right")

@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 from diffkg_recbole.processes import watch_parent
 
 
-def main(argv: list[str]) -> int:
-    """Train as the command line would; returns the exit status."""
+def main(argv: list[str]) -> None:
+    """Run the command ``train`` as a shell would; ends with its exit status."""
     if argv[:1] == ["--watch"]:
         argv = argv[1:]
         watch_parent()
     sys.argv = ["diffkg-recbole", "train", *argv]  # what the run records as its command
-    from diffkg_recbole.cli import main as command
-
-    return command(["train", *argv])
+    runpy.run_module("diffkg_recbole", run_name="__main__")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

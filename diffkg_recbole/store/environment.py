@@ -50,9 +50,9 @@ def _versions() -> dict[str, str | None]:
 
 def code_version() -> str:
     """Version of this package."""
-    import diffkg_recbole
+    from diffkg_recbole import __version__
 
-    return diffkg_recbole.__version__
+    return __version__
 
 
 def code_hash(model_class: type | None = None) -> str:

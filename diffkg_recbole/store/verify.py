@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from diffkg_recbole.errors import UserError
@@ -27,11 +29,17 @@ class Check(NamedTuple):
             self.stored, self.found, rel_tol=0, abs_tol=TOLERANCE)
 
 
-def verify(record: RunRecord) -> list[Check]:
+def verify(
+    record: RunRecord, evaluate: Callable[[Path], Mapping[str, float]]
+) -> list[Check]:
     """Compare the stored test metrics with the checkpoint's and with the per-user file's.
 
     The checkpoint is evaluated on the data that its configuration names, so the data set must
     be where it was when the run was made.
+
+    Args:
+        evaluate: test metrics of a checkpoint, computed anew
+            (:func:`diffkg_recbole.quick_start.evaluate_checkpoint`).
 
     Raises:
         UserError: if the run is not finished, or its checkpoint is not there.
@@ -46,9 +54,7 @@ def verify(record: RunRecord) -> list[Check]:
         means = record.users().drop(columns=["user", "n_train"]).mean()
         checks = [Check(name, "users.parquet", record.test[name], float(means[name]))
                   for name in means.index if name in record.test]
-    from diffkg_recbole.quick_start import evaluate_checkpoint
-
-    found = evaluate_checkpoint(record.model_path)
+    found = evaluate(record.model_path)
     lower = {name.lower(): value for name, value in found.items()}
     return checks + [
         Check(name, record.model_path.name, value,
