@@ -31,6 +31,7 @@ from diffkg_recbole.data.parts_audit import audit
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
+from diffkg_recbole.screen import Screen
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import load_checkpoint
@@ -74,16 +75,16 @@ def _dataset_of(loader: Any) -> Any:
 
 
 def _start_logger(config: Config) -> None:
-    """RecBole's logger, anew for every run of a process, its folders made without a race."""
+    """RecBole's logger, anew for every run of a process, its folders made without a race; it
+    writes a file, and what is shown is the screen's."""
     for folder in (Path("log") / config["model"], Path("log_tensorboard")):
         folder.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if isinstance(handler, (logging.FileHandler, logging.StreamHandler)) and not hasattr(
-            handler, "records"  # a test's capturing handler
-        ):
-            root.removeHandler(handler)
+    before = [handler for handler in root.handlers if type(handler) is not logging.FileHandler]
+    root.handlers.clear()
     init_logger(config)
+    root.handlers[:] = before + [one for one in root.handlers
+                                 if type(one) is logging.FileHandler]
 
 
 def prepare(config: Config) -> Experiment:
@@ -108,6 +109,7 @@ def run_recbole(
     command_line: Sequence[str] = (),
     store: str | Path | None = DEFAULT_STORE,
     resume: bool = True,
+    screen: Screen | None = None,
 ) -> dict[str, Any]:
     """Train and evaluate one model, as RecBole's function of this name.
 
@@ -122,6 +124,7 @@ def run_recbole(
         store: folder of run folders; None records nothing.
         resume: go on with an interrupted run of the same configuration, and return the result
             of a finished one; False runs it anew.
+        screen: shows what happens; by default nothing is shown.
 
     Returns:
         ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``.
@@ -131,8 +134,11 @@ def run_recbole(
     """
     config = Config(model, dataset, config_file_list, config_dict, command_line)
     _start_logger(config)
+    first = rank_and_world(config)[0] == 0
+    screen = screen if screen is not None and first else Screen()
     try:
-        result = _run(config, saved, store, resume)
+        with screen.listening(config):
+            result = _run(config, saved, store, resume, screen)
     finally:
         if not config["single_spec"]:
             torch.distributed.destroy_process_group()
@@ -141,7 +147,9 @@ def run_recbole(
     return result
 
 
-def _run(config: Config, saved: bool, store: str | Path | None, resume: bool) -> dict[str, Any]:
+def _run(
+    config: Config, saved: bool, store: str | Path | None, resume: bool, screen: Screen
+) -> dict[str, Any]:
     logger = logging.getLogger()
     logger.info(config)
     experiment = prepare(config)
@@ -154,15 +162,15 @@ def _run(config: Config, saved: bool, store: str | Path | None, resume: bool) ->
         str(run.resume_path) if run is not None and run.resume_path.is_file() else None,
     ])
     if run is None:
-        return {} if finished else _train(experiment, None, saved, resume_file)
+        return {} if finished else _train(experiment, None, saved, resume_file, screen)
     if finished:
         logger.info(f"This run is finished already (see {run.folder}); its result is returned. "
                     "Pass --fresh to run it anew.")
-        _tell(run)
+        screen.end(run.record, run.folder, found=True)
         return _stored_result(run, config)
     with run:
-        result = _train(experiment, run, saved, resume_file)
-    _tell(run)
+        result = _train(experiment, run, saved, resume_file, screen)
+    screen.end(run.record, run.folder)
     return result
 
 
@@ -193,17 +201,25 @@ def _agreed(config: Config, values: list[Any]) -> list[Any]:
 
 
 def _train(
-    experiment: Experiment, run: Run | None, saved: bool, resume_file: str | None
+    experiment: Experiment, run: Run | None, saved: bool, resume_file: str | None,
+    screen: Screen,
 ) -> dict[str, Any]:
     config, logger = experiment.config, logging.getLogger()
     model = experiment.build_model()
     logger.info(model)
     trainer = experiment.build_trainer(model)
     _share_checkpoint_path(config, trainer, run)
-    epochs: list[dict[str, Any]] = []
-    trainer.on_epoch = epochs.append if run is None else run.append_epoch
+
+    def on_epoch(report: dict[str, Any]) -> None:
+        if run is not None:
+            run.append_epoch(report)
+        screen.epoch(report)
+
+    trainer.on_epoch = on_epoch
     if resume_file is not None:
         trainer.resume_checkpoint(resume_file)
+    earlier = [] if run is None or resume_file is None else run.epochs()
+    screen.start(config, experiment.audit, earlier)
     trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
                 show_progress=config["show_progress"])
     start = perf_counter()
@@ -255,12 +271,6 @@ def _stored_result(run: Run, config: Config) -> dict[str, Any]:
     }
 
 
-def _tell(run: Run) -> None:
-    from diffkg_recbole.cli.summary import print_summary
-
-    print_summary(run.record, run.folder)
-
-
 def run(
     model: str | type | None = None,
     dataset: str | None = None,
@@ -278,7 +288,7 @@ def run(
 
     Processes of one machine meet in a temporary file unless a ``port`` is given; those of several
     machines at ``ip`` and ``port`` (5678), and they share their folders. ``options`` are those of
-    :func:`run_recbole` (``command_line``, ``store``, ``resume``).
+    :func:`run_recbole` (``command_line``, ``store``, ``resume``, ``screen``).
 
     Returns:
         what :func:`run_recbole` returns.

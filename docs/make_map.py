@@ -23,7 +23,8 @@ FLOORS: dict[str, list[str]] = {
                      "shipped_files"],
     "data in, results kept": ["converters", "store", "statistics", "groups"],
     "mathematics": ["parallel", "model"],
-    "one run": ["config", "evaluation", "data", "trainer", "run_tables", "quick_start"],
+    "one run": ["config", "evaluation", "data", "trainer", "run_tables", "screen",
+                "quick_start"],
     "many runs": ["console", "report", "compare", "tune"],
     "commands": ["cli", "__main__", PACKAGE],
 }

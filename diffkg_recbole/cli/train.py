@@ -42,6 +42,7 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole train") -> int:
     """Run; returns the exit status."""
     arguments, rest = parser(prog).parse_known_args(list(argv))
     # torch and RecBole are imported for a real run only, not for --help
+    from diffkg_recbole.cli.training_screen import TrainingScreen
     from diffkg_recbole.config.plain_yaml import read_yaml
     from diffkg_recbole.quick_start import run
     from diffkg_recbole.shipped_files import find_config
@@ -55,5 +56,6 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole train") -> int:
         nproc=arguments.nproc, world_size=arguments.world_size, ip=arguments.ip,
         port=arguments.port, group_offset=arguments.group_offset,
         command_line=rest, store=arguments.store, resume=not arguments.fresh,
+        screen=TrainingScreen(),
     )
     return 0

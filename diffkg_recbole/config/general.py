@@ -8,6 +8,7 @@ from diffkg_recbole.settings import Settings, boolean, choice, integer, number
 
 PROTOCOLS = ("clean", "authors", "recbole")
 KG_CONTROLS = ("original", "none", "random")
+SCREENS = ("table", "log")
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,7 @@ class GeneralSettings(Settings):
     )
     save_recommendations: bool = boolean("Keep top-K lists and per-user metrics of a run.", True)
     cache_dataset: bool = boolean("Keep the parsed atomic files for the next run.", True)
+    screen: str = choice(
+        "What the command shows of a training: a row an epoch, or RecBole's log.",
+        "table", SCREENS,
+    )

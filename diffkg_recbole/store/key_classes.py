@@ -14,7 +14,7 @@ DISPLAYED = frozenset("""
     data_path checkpoint_dir config_file config_files cache_dataset
     save_dataset save_dataloaders
     gpu_id use_gpu device local_rank offset ip port single_spec
-    state show_progress verbose log_wandb wandb_project loss_decimal_place
+    state screen show_progress verbose log_wandb wandb_project loss_decimal_place
 """.split())  # noqa: SIM905  (a table to be read)
 """Say where files lie, where it runs, and what is shown and kept besides the result.
 

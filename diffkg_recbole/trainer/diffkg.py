@@ -6,9 +6,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from recbole.utils import KGDataLoaderState, set_color
+from recbole.utils import KGDataLoaderState
 from torch import Tensor
-from tqdm import tqdm
 
 from diffkg_recbole.parallel import (
     Part,
@@ -18,6 +17,7 @@ from diffkg_recbole.parallel import (
     sum_over_processes,
 )
 from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper
+from diffkg_recbole.trainer.progress import progress_bar
 from diffkg_recbole.trainer.trainer import PluginTrainer
 
 
@@ -52,7 +52,7 @@ class DiffKGSchedule(EpochLoop):
         target = network.collaborative_target()
         rank, world = rank_and_world(self.config)
         parts = network.diffusion_parts(len(order), rank, world)
-        progress = _bar(len(parts), f"Diffuse {epoch_idx:>3}", show_progress)
+        progress = progress_bar(len(parts), f"Diffuse {epoch_idx:>3}", show_progress)
         sums: Tensor | None = None
         for part, (entity, rows) in zip(parts, network.diffusion_batches(order, parts)):
             self.denoiser_optimizer.zero_grad()
@@ -79,7 +79,8 @@ class DiffKGSchedule(EpochLoop):
         if network.settings.sampling_steps > 0:  # the noise of a row depends on those before it
             rank, world = 0, 1
         part = Part.of(network.n_rows, rank, world)
-        progress = _bar(part.end - part.begin, f"Rebuild {epoch_idx:>3}", show_progress)
+        progress = progress_bar(
+            part.end - part.begin, f"Rebuild {epoch_idx:>3}", show_progress)
         top = network.generated_top(progress.update, part)
         progress.close()
         if world > 1:
@@ -87,10 +88,6 @@ class DiffKGSchedule(EpochLoop):
         problem = network.rebuild(top)
         if problem:
             self.logger.warning(f"epoch {epoch_idx}: {problem}")
-
-
-def _bar(total: int, name: str, show: bool) -> tqdm:
-    return tqdm(total=total, ncols=100, desc=set_color(name, "pink"), disable=not show)
 
 
 class DiffKGTrainer(PluginTrainer, DiffKGSchedule, WithoutWrapper):

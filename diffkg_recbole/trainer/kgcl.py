@@ -6,12 +6,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from recbole.utils import KGDataLoaderState, set_color
+from recbole.utils import KGDataLoaderState
 from torch import Tensor
-from tqdm import tqdm
 
 from diffkg_recbole.model.kgcl import KGCL, KGCLNetwork
 from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper
+from diffkg_recbole.trainer.progress import progress_bar
 from diffkg_recbole.trainer.trainer import PluginTrainer
 
 
@@ -50,10 +50,9 @@ class KGCLSchedule(EpochLoop):
         """
         network = self.network
         batch_size = self.config["train_batch_size"]
-        progress = tqdm(
-            network.triple_batches(batch_size), total=-(-network.graph.n_edges // batch_size),
-            ncols=100, disable=not show_progress, desc=set_color(f"TransE {epoch_idx:>4}", "pink"),
-        )
+        progress = progress_bar(
+            -(-network.graph.n_edges // batch_size), f"TransE {epoch_idx:>4}", show_progress,
+            network.triple_batches(batch_size))
         total: Tensor | None = None
         for batch in progress:
             self.translation_optimizer.zero_grad()

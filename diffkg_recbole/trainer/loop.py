@@ -9,14 +9,13 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import AbstractTrainer
-from recbole.utils import set_color
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from tqdm import tqdm
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.parallel import Part, start_alike, sum_gradients, sum_over_processes
 from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
+from diffkg_recbole.trainer.progress import progress_bar
 
 
 class WithoutWrapper(AbstractTrainer):
@@ -71,10 +70,8 @@ class EpochLoop(Trainer):
         loss_func = loss_func or self.model.calculate_loss
         if not self.config["single_spec"]:
             _draw_alike()
-        batches = tqdm(
-            train_data, total=len(train_data), ncols=100, disable=not show_progress,
-            desc=set_color(f"Train {epoch_idx:>5}", "pink"),
-        )
+        batches = progress_bar(
+            len(train_data), f"Train {epoch_idx:>5}", show_progress, train_data)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         total: Tensor | None = None
         many = False

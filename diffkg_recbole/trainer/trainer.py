@@ -18,6 +18,7 @@ from diffkg_recbole.trainer.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from diffkg_recbole.trainer.progress import progress_bar
 
 FRESH, IN_TRAINING, TRAINED = "fresh", "in training", "trained"
 """Stages of a trainer; ``last.pth`` says which one it was written in."""
@@ -166,9 +167,19 @@ class PluginTrainer(Trainer):
             if not self.config["single_spec"]:  # the first process may be writing it yet
                 torch.distributed.barrier()
             self._load_model(load_checkpoint(model_file or self.saved_model_file, self.device))
-        if eval_data:
-            self.eval_collector.data_collect(eval_data)
-        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        if not eval_data:
+            return None
+        self.eval_collector.data_collect(eval_data)
+        with progress_bar(len(eval_data), "Evaluate   ", show_progress) as self._evaluated:
+            return super().evaluate(eval_data, load_best_model=False)
+
+    def _full_sort_batch_eval(self, batched_data: Any) -> Any:
+        self._evaluated.update()
+        return super()._full_sort_batch_eval(batched_data)
+
+    def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
+        self._evaluated.update()
+        return super()._neg_sample_batch_eval(batched_data)
 
     def _map_reduce(self, result: dict, num_sample: int) -> dict:
         """Nothing is left to reduce: the evaluator already saw the users of every process."""
