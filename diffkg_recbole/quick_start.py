@@ -80,7 +80,7 @@ def _start_logger(config: Config) -> None:
     for folder in (Path("log") / config["model"], Path("log_tensorboard")):
         folder.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    before = [handler for handler in root.handlers if type(handler) is not logging.FileHandler]
+    before = [one for one in root.handlers if not isinstance(one, logging.FileHandler)]
     root.handlers.clear()
     init_logger(config)
     root.handlers[:] = before + [one for one in root.handlers
