@@ -80,11 +80,14 @@ def _start_logger(config: Config) -> None:
     for folder in (Path("log") / config["model"], Path("log_tensorboard")):
         folder.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    before = [one for one in root.handlers if not isinstance(one, logging.FileHandler)]
-    root.handlers.clear()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+    before = root.handlers[:]
     init_logger(config)
-    root.handlers[:] = before + [one for one in root.handlers
-                                 if type(one) is logging.FileHandler]
+    for handler in root.handlers[:]:
+        if handler not in before and not isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
 
 
 def prepare(config: Config) -> Experiment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -127,7 +128,8 @@ def test_a_redirected_command_writes_a_table_and_files_of_full_precision(here, c
     assert capsys.readouterr().out.startswith("This run is finished already.")
 
 
-def test_recboles_log_is_there_for_who_parses_it(here, capsys):
+def test_recboles_log_is_there_for_who_parses_it(here, capsys, caplog):
+    caplog.set_level(logging.INFO)
     assert train("--model=BPR", "--screen=log") == 0
     out, err = capsys.readouterr()
     assert "epoch 1 training [time: " in err
