@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from diffkg_recbole.text import one_line
 
@@ -62,3 +66,66 @@ class ProgressView:
     def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self._live.stop()
+
+
+class FittingTable:
+    """A table without lines that leaves columns out where the console is too narrow for all.
+
+    The columns of ``names`` stay and may take several lines a row; numbers never do. Below the
+    table stands what was left out.
+
+    Args:
+        columns: the titles.
+        left: those set to the left.
+        names: those that hold names.
+        drop: those that may go, the first one first.
+        header_style: style of the titles.
+    """
+
+    NAME_WIDTH = 16
+    """Characters that a longer name has at least, before other columns go."""
+
+    def __init__(
+        self, columns: Sequence[str], *, left: Collection[str] = (), names: Collection[str] = (),
+        drop: Sequence[str] = (), header_style: str = "bold",
+    ) -> None:
+        self.columns = list(columns)
+        self._left, self._names = {*left, *names}, names
+        self._drop, self._header_style = [title for title in drop if title in columns], header_style
+        self._rows: list[tuple[str | Text, ...]] = []
+
+    def add_row(self, *cells: str | Text) -> None:
+        """Add a row of as many cells as there are columns."""
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
+        self._rows.append(cells)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbounded = options.update(width=10_000)
+        for count in range(len(self._drop) + 1):
+            table = self._without(self._drop[:count])
+            if console.measure(table, options=unbounded).minimum <= options.max_width:
+                break
+        yield table
+        if count:
+            yield Text(f"no room for: {', '.join(self._drop[:count])}", style="dim")
+
+    def _without(self, dropped: Collection[str]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style=self._header_style)
+        kept = [place for place, title in enumerate(self.columns) if title not in dropped]
+        for place in kept:
+            title = self.columns[place]
+            is_name = title in self._names
+            longest = max(cell_len(title),
+                          *(cell_len(_plain(row[place])) for row in self._rows), 0)
+            table.add_column(
+                Text(title), justify="left" if title in self._left else "right",
+                no_wrap=not is_name, overflow="fold",
+                min_width=min(longest, self.NAME_WIDTH) if is_name else longest)
+        for row in self._rows:
+            table.add_row(*(row[place] for place in kept))
+        return table
+
+
+def _plain(cell: str | Text) -> str:
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(cell).plain

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from diffkg_recbole.cli.shared import at_least_one
+from diffkg_recbole.console import wide_console
 from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.shipped_files import config_names, find_config
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
@@ -59,7 +60,7 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole compare") -> int:
     from diffkg_recbole.compare.plan import make_plan
     from diffkg_recbole.compare.runs_view import left, plan_table
 
-    console = Console()
+    console = wide_console()
     store = RunStore(arguments.store)
     plan = make_plan(read_comparison(find_config(arguments.file, "comparisons")), store,
                      elsewhere=bool(arguments.ray_address))

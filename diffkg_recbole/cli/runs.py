@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from diffkg_recbole.console import escaped, wide_console
+from diffkg_recbole.console import FittingTable, escaped, wide_console
 from diffkg_recbole.store import DEFAULT_STORE, RunRecord, RunStore
 from diffkg_recbole.store.reading import STATUSES
 
@@ -74,13 +74,12 @@ def _list(store: RunStore, arguments: argparse.Namespace) -> int:
     return 1 if corrupt else 0
 
 
-def _listing(records: Sequence[RunRecord], metric: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("id", "left"), ("run", "left"), ("dataset", "left"),
-                          ("protocol", "left"), ("seed", "right"), ("split", "right"),
-                          ("status", "left"), ("epochs", "right"), (metric, "right"),
-                          ("seconds", "right")):
-        table.add_column(name, justify=justify, no_wrap=name != "run")  # type: ignore[arg-type]
+def _listing(records: Sequence[RunRecord], metric: str) -> FittingTable:
+    table = FittingTable(
+        ["id", "run", "dataset", "protocol", "seed", "split", "status", "epochs", metric,
+         "seconds"],
+        left=["id", "protocol", "status"], names=["run", "dataset"],
+        drop=["split", "seconds", "epochs", "protocol", "status", "seed", metric, "id"])
     for record in sorted(records, key=lambda r: (r.dataset, r.protocol or "", r.label,
                                                  r.get("split_seed") or 0, r.seed or 0)):
         status = record.status

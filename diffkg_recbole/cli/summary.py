@@ -7,21 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from diffkg_recbole.console import escaped
+from diffkg_recbole.console import FittingTable, escaped, wide_console
 from diffkg_recbole.text import metric_name
 
 
-def _metric_table(record: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{escaped(record['label'])} on {escaped(record['dataset'])}, protocol "
-                        f"{record['protocol']}, seed {record['seed']}", title_justify="left")
+def _metric_table(record: Mapping[str, Any]) -> FittingTable:
     # 0: a metric of whole rankings has no cut-off, and stands in the first column of its part.
     cutoffs = sorted({int(name.split("@")[1]) for name in record["test"] if "@" in name}) or [0]
-    table.add_column("metric")
-    for part in ("valid", "test"):
-        for k in cutoffs:
-            table.add_column(f"{part} @{k}" if k else part, justify="right")
+    valid, test = ([f"{part} @{k}" if k else part for k in cutoffs] for part in ("valid", "test"))
+    table = FittingTable(["metric", *valid, *test], names=["metric"], drop=[*valid, *test[:-1]])
     for metric in dict.fromkeys(name.split("@")[0] for name in record["test"]):
         values = [record[part].get(f"{metric}@{k}",
                                    record[part].get(metric) if k == cutoffs[0] else None)
@@ -33,9 +28,11 @@ def _metric_table(record: Mapping[str, Any]) -> Table:
 
 def print_summary(record: Mapping[str, Any], folder: Path, console: Console | None = None) -> None:
     """Print the summary of a finished run to the terminal."""
-    console = console or Console()
+    console = console or wide_console()
     cost = record["cost"]
     console.print()
+    console.print(f"[bold]{escaped(record['label'])}[/] on {escaped(record['dataset'])}, protocol "
+                  f"{record['protocol']}, seed {record['seed']}", highlight=False)
     console.print(_metric_table(record))
     chosen = "the test part (test-selected)" if record["test_selected"] else "validation data"
     gpu = f", {cost['peak_gpu_mb']:,.0f} MB on the GPU" if cost["peak_gpu_mb"] else ""

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group
-from rich.table import Table
 
 from diffkg_recbole.compare.plan import Plan
 from diffkg_recbole.compare.planned import PlannedRun
 from diffkg_recbole.compare.run_queue import Active, Outcome
-from diffkg_recbole.console import ProgressView, duration, escaped
+from diffkg_recbole.console import FittingTable, ProgressView, duration, escaped
 from diffkg_recbole.statistics import Measure
 from diffkg_recbole.store import RunRecord
 
@@ -29,11 +28,11 @@ def left(plan: Plan, jobs: int) -> str:
     return f"time: about {duration(seconds)}{note}"
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> FittingTable:
     """A line per row and data set: seeds, what is there, settings, estimated time."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("dataset", "row", "runs", "state", "settings from", "each"):
-        table.add_column(name, justify="right" if name in ("runs", "each") else "left")
+    table = FittingTable(["dataset", "row", "runs", "state", "settings from", "each"],
+                         left=["settings from"], names=["dataset", "row", "state"],
+                         drop=["settings from", "each", "runs"])
     grouped: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in plan.runs:
         grouped.setdefault((run.dataset, run.label), []).append(run)
@@ -94,12 +93,11 @@ def name(run: PlannedRun) -> str:
     return f"{run.label} on {run.dataset}, seed {run.seed}, split {run.split_seed}"
 
 
-def active_table(active: Iterable[Active], metric: str) -> Table:
+def active_table(active: Iterable[Active], metric: str) -> FittingTable:
     """A line per run at work: its epoch, its last losses and validation metric, its pace."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("row", "dataset", "seed", "epoch", "loss", f"valid {metric}", "best",
-                   "s/epoch", "since"):
-        table.add_column(column, justify="left" if column in ("row", "dataset") else "right")
+    table = FittingTable(["row", "dataset", "seed", "epoch", "loss", f"valid {metric}", "best",
+                          "s/epoch", "since"], names=["row", "dataset"],
+                         drop=["loss", "s/epoch", "since", "best", f"valid {metric}"])
     for one in active:
         run, rows = one.run, one.rows
         since = duration(time.monotonic() - one.started)
@@ -118,16 +116,15 @@ def active_table(active: Iterable[Active], metric: str) -> Table:
     return table
 
 
-def result_table(plan: Plan, records: Sequence[RunRecord | None]) -> Table:
+def result_table(plan: Plan, records: Sequence[RunRecord | None]) -> FittingTable:
     """Mean and standard deviation over seeds of the comparison's metrics.
 
     Args:
         records: the finished run of each of ``plan.runs``, None where there is none.
     """
     metrics = plan.comparison.metrics
-    table = Table(box=None, pad_edge=False)
-    for column in ("dataset", "row", "seeds", *metrics):
-        table.add_column(column, justify="left" if column in ("dataset", "row") else "right")
+    table = FittingTable(["dataset", "row", "seeds", *metrics], names=["dataset", "row"],
+                         drop=["seeds", *metrics[:0:-1]])
     grouped: dict[tuple[str, str], list[RunRecord]] = {}
     for run, record in zip(plan.runs, records):
         grouped.setdefault((run.dataset, run.label), [])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from diffkg_recbole.console import wide_console
+from diffkg_recbole.console import FittingTable, wide_console
 from diffkg_recbole.report.analysis import Report, SectionReport
 from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
 from diffkg_recbole.text import one_line
@@ -61,11 +60,20 @@ def _named(board: Leaderboard, group: str) -> Leaderboard:
                        tuple(tuple(line[place] for place in keep) for line in whole.cells))
 
 
-def _rich_table(board: Leaderboard) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in board.columns:
-        table.add_column(Text(column.title), justify="right" if column.numeric else "left",
-                         no_wrap=column.numeric)
+def _rich_table(board: Leaderboard) -> FittingTable:
+    """Of the columns that a narrow terminal has no room for, p values go first, then intervals,
+    differences, place and seeds, and the later ones of the metrics."""
+    titles = [column.title for column in board.columns]
+    p_values = [title for title in titles if title.startswith("p (")]
+    row = [column.title for column in board.columns
+           if column.group == "row" and column.title != "Model"]
+    values = [title for title in titles if title not in (*p_values, *row, "Model")]
+    differences = [column.title for column in board.columns if column.group == "difference"]
+    others = [title for title in values[1:] if title not in differences]
+    table = FittingTable(
+        titles, names=["Model"], header_style="dim",
+        drop=[*p_values[::-1], *[d for d in differences[::-1] if d not in p_values],
+              *row[::-1], *others[::-1]])
     for line in board.cells:
         table.add_row(*(_text(cell) for cell in line))
     return table

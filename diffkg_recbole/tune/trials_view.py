@@ -10,9 +10,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console, Group
-from rich.table import Table
 
-from diffkg_recbole.console import ProgressView, duration
+from diffkg_recbole.console import FittingTable, ProgressView, duration, escaped
 from diffkg_recbole.tune.search import Search
 from diffkg_recbole.tune.study import RESULT, Drawn, Study
 
@@ -82,10 +81,9 @@ class SearchView(ProgressView):
         self._bar.update(self._task, description=best)
         self._live.update(Group(self._bar, self._table()))
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False)
-        for name in ("trial", "epoch", self.search.metric, "best", "since", "settings"):
-            table.add_column(name, justify="left" if name == "settings" else "right")
+    def _table(self) -> FittingTable:
+        table = FittingTable(["trial", "epoch", self.search.metric, "best", "since", "settings"],
+                             names=["settings"], drop=["since"])
         for place, one in sorted(self._active.items()):
             table.add_row(
                 str(place + 1),
@@ -93,7 +91,8 @@ class SearchView(ProgressView):
                 f"{one.epoch + 1}/{self.search.settings['epochs']}",
                 "" if one.score is None else f"{one.score:.4f}",
                 "" if one.best is None else f"{one.best:.4f}",
-                duration(time.monotonic() - one.started), settings_text(one.drawn.settings))
+                duration(time.monotonic() - one.started),
+                escaped(settings_text(one.drawn.settings)))
         return table
 
 
@@ -112,17 +111,15 @@ def headline(study: Study) -> str:
             f"{search.configuration['eval_protocol']}, seed {search.seed}; {outcomes(study)}")
 
 
-def best_table(study: Study) -> Table:
+def best_table(study: Study) -> FittingTable:
     """The best trials, a line each."""
     search, ranked = study.search, study.ranked
-    table = Table(box=None, pad_edge=False)
     keys = [p.key for p in search.space.parameters]
-    for name in (f"valid {search.metric}", "epoch", *keys):
-        table.add_column(name, justify="right")
+    table = FittingTable([f"valid {search.metric}", "epoch", *keys], drop=["epoch", *keys[::-1]])
     for trial in ranked[:_SHOWN]:
         notes = trial.user_attrs[RESULT]
         table.add_row(f"{trial.value:.6f}", f"{notes['epoch']} of {notes['epochs_run']}",
-                      *(setting_text(notes["settings"][key]) for key in keys))
+                      *(escaped(setting_text(notes["settings"][key])) for key in keys))
     return table
 
 
