@@ -12,13 +12,26 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from diffkg_recbole.config import Config
-    from diffkg_recbole.quick_start import load_data_and_model, run, run_recbole
+    from diffkg_recbole.errors import UserError
+    from diffkg_recbole.quick_start import (
+        evaluate_checkpoint,
+        load_data_and_model,
+        run,
+        run_recbole,
+    )
+    from diffkg_recbole.screen import Screen
+    from diffkg_recbole.store import RunRecord, RunStore
 
 _WHERE = {
     "Config": "diffkg_recbole.config",
+    "RunRecord": "diffkg_recbole.store",
+    "RunStore": "diffkg_recbole.store",
+    "Screen": "diffkg_recbole.screen",
+    "UserError": "diffkg_recbole.errors",
+    "evaluate_checkpoint": "diffkg_recbole.quick_start",
+    "load_data_and_model": "diffkg_recbole.quick_start",
     "run": "diffkg_recbole.quick_start",
     "run_recbole": "diffkg_recbole.quick_start",
-    "load_data_and_model": "diffkg_recbole.quick_start",
 }
 
 
@@ -32,4 +45,9 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'diffkg_recbole' has no attribute '{name}'")
 
 
-__all__ = ["Config", "load_data_and_model", "run", "run_recbole"]
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+__all__ = ["Config", "RunRecord", "RunStore", "Screen", "UserError", "evaluate_checkpoint",
+           "load_data_and_model", "run", "run_recbole"]
