@@ -2,7 +2,8 @@
 
 All processes draw the same random numbers in the same order, from generators in the same state.
 So each knows the whole batch, does its part of the rows, and the sum of the weighted gradients is
-the gradient of one process on the whole batch, up to the rounding of sums.
+the gradient of one process on the whole batch, up to the rounding of sums. (That rounding is why
+the number of processes counts among the keys that make results, ``store/key_classes.py``.)
 """
 
 from __future__ import annotations
