@@ -168,6 +168,17 @@ def test_links_lead_somewhere(page, link):
     assert (page.parent / link).exists()
 
 
+FILES = sorted({(page, name) for page in PAGES for name in re.findall(
+    r"`((?:diffkg_recbole|tests|benchmarks|configs|converters|docs)/[\w./-]+)`",
+    page.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.parametrize(("page", "name"), FILES,
+                         ids=lambda value: value.name if isinstance(value, Path) else value)
+def test_named_files_exist(page, name):
+    assert (ROOT / name).exists()
+
+
 def test_dir_shows_what_is_public_and_all_of_it_is_documented():
     assert dir(diffkg_recbole) == sorted([*diffkg_recbole.__all__, "__version__"])
     api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

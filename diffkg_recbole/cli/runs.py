@@ -130,8 +130,8 @@ def _metrics(record: RunRecord) -> Table:
     for part in ("valid", "test"):
         table.add_column(part, justify="right")
     for name in dict.fromkeys([*record.test, *record.valid]):
-        table.add_row(escaped(name), _text(record.valid.get(name), ".6f"),
-                      _text(record.test.get(name), ".6f"))
+        table.add_row(escaped(name), _text(record.valid.get(name), ".4f"),
+                      _text(record.test.get(name), ".4f"))
     return table
 
 
@@ -146,7 +146,7 @@ def _epoch_notes(record: RunRecord) -> dict[str, Any]:
     for name, row in picked.items():
         if row:
             parts = {**(row.get("losses") or {}), **(row.get("valid") or {})}
-            numbers = ", ".join(f"{key} {value:.5g}" for key, value in parts.items()
+            numbers = ", ".join(f"{key} {value:.4f}" for key, value in parts.items()
                                 if isinstance(value, (int, float)))
             notes[name] = f"epoch {row['epoch']}: {numbers}"
     return notes

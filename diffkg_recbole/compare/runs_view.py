@@ -111,7 +111,7 @@ def active_table(active: Iterable[Active], metric: str) -> FittingTable:
         table.add_row(
             escaped(run.label), escaped(run.dataset), str(run.seed),
             f"{rows[-1]['epoch'] + 1}/{run.epochs}",
-            f"{sum(losses):.4g}", f"{scores[-1]:.4f}" if scores else "",
+            f"{sum(losses):.4f}", f"{scores[-1]:.4f}" if scores else "",
             f"{max(scores):.4f}" if scores else "", f"{sum(pace) / len(pace):.1f}", since)
     return table
 

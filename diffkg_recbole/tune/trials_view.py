@@ -118,7 +118,7 @@ def best_table(study: Study) -> FittingTable:
     table = FittingTable([f"valid {search.metric}", "epoch", *keys], drop=["epoch", *keys[::-1]])
     for trial in ranked[:_SHOWN]:
         notes = trial.user_attrs[RESULT]
-        table.add_row(f"{trial.value:.6f}", f"{notes['epoch']} of {notes['epochs_run']}",
+        table.add_row(f"{trial.value:.4f}", f"{notes['epoch']} of {notes['epochs_run']}",
                       *(escaped(setting_text(notes["settings"][key])) for key in keys))
     return table
 

@@ -99,7 +99,7 @@ def test_the_views_of_a_search(width):
     study = SimpleNamespace(search=search, ranked=[trial], total=9, trials=[])
     lines = shown(best_table(study), width)
     assert "valid recall@20" in lines[0]
-    assert lines[1].split()[0] == "0.123456"
+    assert lines[1].split()[0] == "0.1235"
     assert "learning_rate" in lines[0]
     view = SearchView(study, Console(file=io.StringIO(), width=width))
     view.started(SimpleNamespace(place=0, settings=settings))

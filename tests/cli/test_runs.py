@@ -70,7 +70,7 @@ def test_show_tells_everything(root, capsys):
     for expected in (record.id, "finished", "epoch 0: bpr 0.7, recall@20 0.375", "users.parquet",
                      "train-a", "topk", "0 of 1 run, chosen on validation data"):
         assert expected in text
-    assert "0.375000" in text
+    assert "0.3750" in text
 
 
 def test_show_of_a_failed_run_gives_the_error(root, capsys):
