@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SPEC = importlib.util.spec_from_file_location("make_map", ROOT / "docs" / "make_map.py")
-make_map = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(make_map)
+FOUND = importlib.util.spec_from_file_location("make_map", ROOT / "docs" / "make_map.py")
+make_map = importlib.util.module_from_spec(FOUND)
+FOUND.loader.exec_module(make_map)
 PAGE = make_map.PAGE.read_text(encoding="utf-8")
 
 
