@@ -67,8 +67,8 @@ def test_show_tells_everything(root, capsys):
     record = RunStore(root).records(model="BPR", seed=1)[0]
     assert main(["runs", "show", record.id[:10], "--store", str(root)]) == 0
     text = capsys.readouterr().out
-    for expected in (record.id, "finished", "epoch 0: bpr 0.7000, recall@20 0.3750", "users.parquet",
-                     "train-a", "topk", "0 of 1 run, chosen on validation data"):
+    for expected in (record.id, "finished", "epoch 0: bpr 0.7000, recall@20 0.3750",
+                     "users.parquet", "train-a", "topk", "0 of 1 run, chosen on validation data"):
         assert expected in text
     assert "0.3750" in text
 
