@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+_LONGEST_VALUE = 200  # characters of a message
+
 
 class UserError(Exception):
     """Something outside the program is wrong; the message says what and what was expected.
@@ -29,7 +31,10 @@ class ConfigurationError(UserError):
     def __init__(self, key: str, value: Any, expected: str, source: str | None = None) -> None:
         self.key, self.value, self.expected, self.source = key, value, expected, source
         where = f" ({source})" if source else ""
-        super().__init__(f"configuration key '{key}': {value!r} is not allowed{where}; "
+        shown = repr(value)
+        if len(shown) > _LONGEST_VALUE:
+            shown = f"{shown[:_LONGEST_VALUE]}..."
+        super().__init__(f"configuration key '{key}': {shown} is not allowed{where}; "
                          f"expected {expected}")
 
 
