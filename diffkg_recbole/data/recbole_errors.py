@@ -15,7 +15,7 @@ _NAMES_COLUMNS = ("val_interval", "threshold", "normalize_field", "discretizatio
                   "alias_of_relation_id", "preload_weight", "unused_col", "numerical_features",
                   "additional_feat_suffix")
 _FILTERS = ("val_interval", "user_inter_num_interval", "item_inter_num_interval")
-_EVERYTHING = (None, {}, [], "[0,inf)")
+_EVERYTHING: tuple = (None, {}, [], "[0,inf)")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from diffkg_recbole.errors import UserError
 
 @pytest.fixture
 def folder(tmp_path):
-    rows = [f"u{u}\ti{i}\t{(u + i) % 5 + 1}\t{u * 100 + i}" for u in range(12) for i in range(12) if u != i]
+    rows = [f"u{u}\ti{i}\t{(u + i) % 5 + 1}\t{u * 100 + i}"
+            for u in range(12) for i in range(12) if u != i]
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "x.inter").write_text(
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "\n".join(rows) + "\n")
