@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+_LONGEST_VALUE = 200  # characters of a message
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
 
 class UserError(Exception):
     """Something outside the program is wrong; the message says what and what was expected.
@@ -29,7 +37,7 @@ class ConfigurationError(UserError):
     def __init__(self, key: str, value: Any, expected: str, source: str | None = None) -> None:
         self.key, self.value, self.expected, self.source = key, value, expected, source
         where = f" ({source})" if source else ""
-        super().__init__(f"configuration key '{key}': {value!r} is not allowed{where}; "
+        super().__init__(f"configuration key '{key}': {shown(value)} is not allowed{where}; "
                          f"expected {expected}")
 
 

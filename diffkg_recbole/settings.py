@@ -13,7 +13,7 @@ carries its rule and one sentence of documentation::
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -68,7 +68,7 @@ def number(
     """A finite real number in an interval (ends belong to it unless ``open_*``)."""
 
     def convert(value: Any) -> float:
-        if not _is_number(value) or not math.isfinite(value):
+        if not _is_number(value) or not -sys.float_info.max <= value <= sys.float_info.max:
             raise ValueError
         if low is not None and (value < low or (open_low and value == low)):
             raise ValueError

@@ -23,6 +23,7 @@ A file looks like this; only ``datasets`` and ``models`` are required::
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ import yaml
 
 from diffkg_recbole.config.general import KG_CONTROLS, PROTOCOLS
 from diffkg_recbole.config.model_keys import ModelKeys
-from diffkg_recbole.config.plain_yaml import ConfigLoader
+from diffkg_recbole.config.plain_yaml import read_node
 from diffkg_recbole.config.yaml_lines import Located, Problems
 from diffkg_recbole.errors import DataError, UserError
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
@@ -39,6 +40,7 @@ from diffkg_recbole.text import near_names
 
 DEFAULT_METRICS = ("recall@20", "ndcg@20")
 DEFAULT_SEEDS = (2020,)
+_MOST_SEEDS_MEANT = 20  # a larger number cannot be meant as their count
 _KEYS = ("title", "datasets", "protocol", "seeds", "split_seeds", "metrics", "model_settings",
          "settings", "models")
 _MODEL_KEYS = ("model", "label", "settings", "kg", "variants")
@@ -87,7 +89,8 @@ class Comparison:
         """The file of ``model_settings`` for a model on a dataset, if it exists."""
         if self.model_settings is None:
             return None
-        path = self.path.parent / self.model_settings.format(model=model, dataset=dataset)
+        name = self.model_settings.replace("{model}", model).replace("{dataset}", dataset)
+        path = self.path.parent / name
         return path if path.is_file() else None
 
 
@@ -123,18 +126,7 @@ def _read_root(path: Path) -> Located:
     Raises:
         DataError: missing, unreadable, empty or malformed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=ConfigLoader)
-        yaml.load(text, Loader=ConfigLoader)  # finds tags that plain data do not have
-    except FileNotFoundError:
-        raise DataError(path, "comparison file not found") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})", "a UTF-8 text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise DataError(path, f"is not valid YAML: {getattr(error, 'problem', None) or error}",
-                        line=mark.line + 1 if mark else None) from None
+    root = read_node(path, "comparison file")
     if not isinstance(root, yaml.MappingNode):
         raise DataError(path, "is no comparison", "lines of 'key: value'", line=1)
     return Located(root)
@@ -177,6 +169,11 @@ def _read_protocol(comparison: Comparison, node: Located, problems: Problems) ->
 
 
 def _seeds(node: Located, key: str, problems: Problems) -> tuple[int, ...]:
+    count = node.value
+    if isinstance(count, int) and 1 < count <= _MOST_SEEDS_MEANT:
+        problems.add(node.line, f"{key}: {count} may be one seed or their number; write {key}: "
+                                f"[{count}], or {key}: {list(range(1, count + 1))}")
+        return ()
     seeds: list[int] = []
     for element in node.elements():
         seed = element.value
@@ -221,13 +218,15 @@ def _read_metrics(comparison: Comparison, node: Located, problems: Problems) -> 
 
 def _read_model_settings(comparison: Comparison, node: Located, problems: Problems) -> None:
     pattern = _text(node, "model_settings", problems)
-    try:
-        same = pattern.format(model="a", dataset="b") == pattern.format(model="c", dataset="b")
-    except (KeyError, IndexError, ValueError, AttributeError):
-        problems.add(node.line, f"model_settings: {pattern!r} may hold {{model}} and {{dataset}} "
-                                "in braces, and nothing else")
+    for name in re.findall(r"[{}][^{}]*[{}]?", pattern):
+        if name not in ("{model}", "{dataset}"):
+            problems.add(node.line, f"model_settings: {pattern!r} may hold {{model}} and "
+                                    "{dataset} in braces, and nothing else")
+            return
+    if "\0" in pattern:
+        problems.add(node.line, f"model_settings: {pattern!r} is no path")
         return
-    if same:
+    if "{model}" not in pattern:
         problems.add(node.line, f"model_settings: {pattern!r} names the same file for every "
                                 "model; expected {model} in it")
     comparison.model_settings = pattern

@@ -75,6 +75,7 @@ def make_plan(comparison: Comparison, store: RunStore, elsewhere: bool = False) 
             if folder is not None and not folder.is_dir():
                 problems.add(line, f"dataset '{dataset}' is not there: {folder} is no folder; "
                                    "diffkg-recbole convert makes one from the authors' files")
+    _name_apart(comparison, resolved)
     _check_rows(comparison, resolved, problems)
     problems.raise_if_any()
     plan.runs = [*_runs(comparison, resolved)]
@@ -116,6 +117,26 @@ def _check_graph(row: FileRow, folder: Path, dataset: str, problems: Problems) -
     if ModelKeys.of(row.model).reads_graph and not graph.is_file():
         problems.add(row.line, f"{row.model} is a knowledge model, but dataset '{dataset}' has no "
                                f"graph: {graph} does not exist")
+
+
+def _name_apart(
+    comparison: Comparison, resolved: dict[tuple[str, FileRow], tuple]
+) -> None:
+    """Rows of one name get the settings that set them apart: ``DiffKG, n_layers 3``."""
+    for dataset in comparison.datasets:
+        by_label: dict[str, list[FileRow]] = {}
+        for row in comparison.rows:
+            if (dataset, row) in resolved and not row.label:
+                by_label.setdefault(resolved[dataset, row][0], []).append(row)
+        for label, rows in by_label.items():
+            for row in rows if len(rows) > 1 else ():
+                own = [f"{key} {value}" for key, value in row.settings.items() if any(
+                    key not in other.settings or other.settings[key] != value for other in rows)]
+                if own:
+                    name = ", ".join([label, *own])
+                    _, settings, plain, device = resolved[dataset, row]
+                    resolved[dataset, row] = (name, {**settings, "label": name},
+                                              {**plain, "label": name}, device)
 
 
 def _check_rows(

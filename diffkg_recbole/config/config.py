@@ -14,7 +14,8 @@ from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import known_keys, refuse_unknown
 from diffkg_recbole.config.pickles import refuse_pickles
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
-from diffkg_recbole.errors import ConfigurationError, UserError
+from diffkg_recbole.config.recbole_keys import check_recbole_keys
+from diffkg_recbole.errors import UserError
 from diffkg_recbole.shipped_files import config_folder, shipped_root
 from diffkg_recbole.text import checked_dataset_name
 
@@ -145,6 +146,8 @@ class Config(RecBoleConfig):
     def _set_default_parameters(self) -> None:
         self._check_model_type()
         self._check_keys()
+        check_recbole_keys(self.final_config_dict, self.sources)
+        self._load_time_where_it_orders()
         self._find_data()
         try:
             super()._set_default_parameters()
@@ -158,6 +161,15 @@ class Config(RecBoleConfig):
             plugin_keys |= set(settings_class.rules())
         known = known_keys(self.model, self.model_class, plugin_keys)
         refuse_unknown(self.external_config_dict, known, self.sources)
+
+    def _load_time_where_it_orders(self) -> None:
+        """A split by time needs the column that says when."""
+        values = self.final_config_dict
+        columns = (values.get("load_col") or {}).get("inter")
+        time = values["TIME_FIELD"]
+        by_time = (values.get("eval_args") or {}).get("order") == "TO"
+        if by_time and isinstance(columns, (list, tuple)) and time not in columns:
+            values["load_col"] = {**values["load_col"], "inter": [*columns, time]}
 
     def _find_data(self) -> None:
         """A relative ``data_path`` that is not here is looked for beside the shipped configs."""
@@ -174,12 +186,6 @@ class Config(RecBoleConfig):
         settings_class = getattr(self.model_class, "settings_class", None)
         if settings_class is not None:
             settings_class.from_config(self, self.sources)
-        kind = str(self["valid_metric"]).split("@")
-        if len(kind) == 2 and kind[1].isdigit() and int(kind[1]) not in self["topk"]:
-            raise ConfigurationError(
-                "valid_metric", self["valid_metric"],
-                f"a cut-off that is in topk {self['topk']}", self.sources.get("valid_metric"),
-            )
 
     def _check_model_type(self) -> None:
         kind = getattr(self.model_class, "type", ModelType.GENERAL)

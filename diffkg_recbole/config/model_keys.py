@@ -11,6 +11,8 @@ from diffkg_recbole.config.config import PROPERTIES
 from diffkg_recbole.config.general import GeneralSettings
 from diffkg_recbole.config.known_keys import RECBOLE_PROPERTIES, known_keys
 from diffkg_recbole.config.plain_yaml import read_yaml
+from diffkg_recbole.config.recbole_keys import CHECKS
+from diffkg_recbole.errors import shown
 from diffkg_recbole.model import get_model
 from diffkg_recbole.settings import Rule
 from diffkg_recbole.text import near_names
@@ -54,9 +56,14 @@ class ModelKeys:
             return f"{self.model} has no setting '{key}'{near_names(key, self._known)}"
         rule = self._rules.get(key)
         if rule is None:
-            return None
+            expected = CHECKS[key](value) if key in CHECKS else None
+            return expected and self._refusal(key, value, expected)
         try:
             rule.convert(value)
         except ValueError:
-            return f"setting '{key}': {value!r} is not allowed; expected {rule.expected}"
+            return self._refusal(key, value, rule.expected)
         return None
+
+    @staticmethod
+    def _refusal(key: str, value: Any, expected: str) -> str:
+        return f"setting '{key}': {shown(value)} is not allowed; expected {expected}"

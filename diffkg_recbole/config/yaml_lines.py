@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from diffkg_recbole.config.plain_yaml import ConfigLoader
+from diffkg_recbole.config.plain_yaml import plain_value
 from diffkg_recbole.errors import UserError
 
 
@@ -47,7 +47,7 @@ class Located:
     """A YAML node: its plain value and where it stands.
 
     Args:
-        node: from ``yaml.compose``.
+        node: from :func:`~diffkg_recbole.config.plain_yaml.read_node`.
         line: 1-based line; by default, that of the node's first character.
     """
 
@@ -58,7 +58,7 @@ class Located:
     @property
     def value(self) -> Any:
         """The node as plain data."""
-        return ConfigLoader("").construct_object(self._node, deep=True)
+        return plain_value(self._node)
 
     @property
     def is_mapping(self) -> bool:

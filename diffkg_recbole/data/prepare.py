@@ -13,6 +13,7 @@ from recbole.utils import ModelType
 from diffkg_recbole.data.atomic_text import check_regular_files
 from diffkg_recbole.data.dataset import GeneralDataset, KnowledgeDataset
 from diffkg_recbole.data.eval_loader import FullSortLoader
+from diffkg_recbole.data.recbole_errors import told
 from diffkg_recbole.data.sampler import KnowledgeSampler, PairSampler
 from diffkg_recbole.data.train_loader import TRAIN_LOADERS, KnowledgeLoader, SingleProcess
 from diffkg_recbole.errors import UserError
@@ -34,8 +35,10 @@ def create_dataset(config: Any) -> Any:
                 f"{config['model']} is a knowledge model, but dataset '{config['dataset']}' has "
                 f"no graph: {graph} does not exist"
             )
-        return KnowledgeDataset(config)
-    return GeneralDataset(config)
+        with told(config):
+            return KnowledgeDataset(config)
+    with told(config):
+        return GeneralDataset(config)
 
 
 def _samplers(config: Any, dataset: Any, parts: list[Any]) -> list[Any]:
@@ -78,7 +81,8 @@ def data_preparation(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
     Raises:
         UserError: a part is empty.
     """
-    parts = dataset.build()
+    with told(config):
+        parts = dataset.build()
     for name, part in zip(("training", "validation", "test"), parts):
         if len(part) == 0:
             raise UserError(f"the {name} part of '{config['dataset']}' holds no interaction")

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -29,8 +28,9 @@ from optuna.distributions import (
 )
 
 from diffkg_recbole.config.model_keys import ModelKeys
-from diffkg_recbole.config.plain_yaml import ConfigLoader, read_yaml
+from diffkg_recbole.config.plain_yaml import read_node
 from diffkg_recbole.config.yaml_lines import Located, Problems
+from diffkg_recbole.errors import DataError
 from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import makes_result
 from diffkg_recbole.text import near_names
@@ -176,10 +176,13 @@ def read_space(path: Path, model: str) -> Space:
         UserError: there is no such model.
     """
     keys = ModelKeys.of(model)
-    read_yaml(path)
-    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=ConfigLoader)
+    node = read_node(path)
+    root = None if node is None else Located(node)
     problems = Problems(path)
-    entries = Located(root).entries(problems) if root is not None else {}
+    if root is not None and root.value is not None and not root.is_mapping:
+        raise DataError(path, f"holds a {type(root.value).__name__}", "lines of 'key: range'",
+                        line=1)
+    entries = root.entries(problems) if root is not None and root.is_mapping else {}
     found = [_parameter(key, node, keys, problems) for key, node in entries.items()]
     problems.raise_if_any()
     return Space(tuple(parameter for parameter in found if parameter is not None))

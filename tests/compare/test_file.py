@@ -27,7 +27,7 @@ title: Does the graph help?
 datasets: [tiny, movie]
 protocol: authors
 seeds: [1, 2, 3]
-split_seeds: 7
+split_seeds: [7]
 metrics: [Recall@20, ndcg@5]
 model_settings: models/{model}/{dataset}.yaml
 settings: {epochs: 5, embedding_size: 16}

@@ -15,7 +15,7 @@ from diffkg_recbole.config import Config
 from diffkg_recbole.config.config import config_folder
 from diffkg_recbole.config.known_keys import keys_read_by
 from diffkg_recbole.config.yaml_lines import FileProblemsError
-from diffkg_recbole.errors import DataError, UserError
+from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.tune.budget import read_budget
 from diffkg_recbole.tune.space import Parameter, Space, read_space
@@ -146,7 +146,7 @@ def test_ranges_of_declared_settings_are_checked(tmp_path):
     ("learning_rate: {log: [1, 2\n", "is not valid YAML"),
 ])
 def test_files_that_hold_no_space_are_refused(tmp_path, text, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         space_of(tmp_path, text)
 
 
