@@ -33,7 +33,7 @@ from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
 from diffkg_recbole.trainer import get_trainer
-from diffkg_recbole.trainer.checkpoint import load_checkpoint
+from diffkg_recbole.trainer.checkpoint import fill_model, load_checkpoint
 
 
 @dataclass
@@ -324,8 +324,7 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     checkpoint = load_checkpoint(model_file)
     experiment = prepare(Config(config_dict=checkpoint["config"]))
     model = experiment.build_model()
-    model.load_state_dict(checkpoint["state_dict"])
-    model.load_other_parameter(checkpoint.get("other_parameter"))
+    fill_model(model, checkpoint)
     return (experiment.config, model, experiment.dataset, experiment.train_data,
             experiment.valid_data, experiment.test_data)
 
