@@ -19,6 +19,7 @@ from diffkg_recbole.trainer.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from diffkg_recbole.trainer.determinism import deterministic
 
 FRESH, IN_TRAINING, TRAINED = "fresh", "in training", "trained"
 """Stages of a trainer; ``last.pth`` says which one it was written in."""
@@ -124,7 +125,8 @@ class PluginTrainer(Trainer):
         self._pending_epoch, self._valid_result, self._saved_in_epoch = epoch_idx, None, False
         self._seconds = {}
         start = perf_counter()
-        losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        with deterministic(self.config["reproducibility"] and self.device.type == "cpu"):
+            losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         self._seconds["train"] = perf_counter() - start
         values = losses if isinstance(losses, tuple) else (losses,)
         names = getattr(self.model, "loss_names", None)
