@@ -7,7 +7,9 @@ the gradient of one process on the whole batch, up to the rounding of sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,42 @@ class Part:
         so that a mean over the part's rows becomes the mean over the batch, and a term that does
         not depend on the rows (an L2 term) is counted once."""
         return 1.0 / self.world if self.is_whole else self.share
+
+
+_own_part: ContextVar[Part | None] = ContextVar("own_part", default=None)
+
+
+@contextmanager
+def doing(part: Part | None) -> Iterator[None]:
+    """Say which rows of its batch this process computes the loss of; None: all, alone."""
+    token = _own_part.set(part)
+    try:
+        yield
+    finally:
+        _own_part.reset(token)
+
+
+def norms_of_the_batch(norms: Tensor, p: float) -> Tensor:
+    """The p-norms of whole tables of which this process has the rows of its part.
+
+    A norm is no mean over rows, so that the norms of parts do not add up to it. The values are
+    divided by the number of processes: what divides them by the part's rows, as a mean is made,
+    adds up to the batch's value, and the gradients to the batch's gradient (:attr:`Part.weight`).
+
+    Args:
+        norms: of the rows here, [k].
+        p: the norm.
+
+    Returns:
+        [k]; ``norms`` itself where nothing was divided (:func:`doing`).
+    """
+    part = _own_part.get()
+    if part is None or part.is_whole:
+        return norms
+    mine = norms.detach()
+    whole = sum_over_processes(mine**p) ** (1 / p)
+    slope = (mine / whole.clamp_min(torch.finfo(whole.dtype).tiny)) ** (p - 1)
+    return (norms - mine) * slope + whole / part.world
 
 
 def rank_and_world(config: Any) -> tuple[int, int]:

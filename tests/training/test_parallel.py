@@ -39,11 +39,13 @@ CASES = {
     "KGCL": ("KGCL", {}),
     # Interactions and triples at once: exact where both have the same parts, so even batches.
     "CFKG": ("CFKG", {"train_batch_size": 64}),
-    # In turn. RecBole's EmbLoss is a norm over the batch and no mean over rows, so without it.
-    "KGAT": ("KGAT", {"mess_dropout": 0.0, "reg_weight": 0.0}),
+    # In turn; the penalty is a norm over the batch and no mean over rows.
+    "KGAT": ("KGAT", {"reg_weight": 0.1}),
+    "KGIN": ("KGIN", {"reg_weight": 0.1}),
+    "LightGCN": ("LightGCN", {"reg_weight": 0.1}),
     "MultiVAE": ("MultiVAE", {"dropout_prob": 0.0}),  # whole users; a draw for each of them
 }
-SINGLE_PRECISION = ("KGAT", "MultiVAE")  # RecBole's models make float32 values
+SINGLE_PRECISION = ("KGAT", "KGIN", "LightGCN", "MultiVAE")  # RecBole's models make float32 values
 SAME_DRAWS = [name for name in CASES if name != "MultiVAE"]
 
 
