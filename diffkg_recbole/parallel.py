@@ -7,7 +7,9 @@ the gradient of one process on the whole batch, up to the rounding of sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +17,72 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessException
+
+from diffkg_recbole.errors import UserError
+
+
+def torchrun_keys() -> dict[str, Any]:
+    """Configuration of a process that ``torchrun`` started; empty in any other."""
+    values = os.environ
+    if "TORCHELASTIC_RUN_ID" not in values:
+        return {}
+    local = int(values["LOCAL_RANK"])
+    return {"local_rank": local, "world_size": int(values["WORLD_SIZE"]),
+            "nproc": int(values["LOCAL_WORLD_SIZE"]), "offset": int(values["RANK"]) - local,
+            "ip": values["MASTER_ADDR"], "port": values["MASTER_PORT"]}
+
+
+def run_processes(function: Callable[..., None], arguments: tuple[Any, ...], nproc: int) -> None:
+    """``function(rank, *arguments)`` in ``nproc`` processes; one that fails ends the others.
+
+    Raises:
+        UserError: a process was killed.
+        ProcessException: a process failed otherwise.
+    """
+    context = torch.multiprocessing.spawn(function, args=arguments, nprocs=nproc, join=False)
+    try:
+        while not context.join():
+            pass
+    except ProcessException as error:
+        # The others lose their connection at once, and may be the first that are seen to fail.
+        codes = [context.processes[error.error_index].exitcode or 0,
+                 *(process.exitcode or 0 for process in context.processes)]
+        ended = (signal.SIGTERM, signal.SIGINT)  # by the end of another
+        killed = next((-code for code in codes if code < 0 and -code not in ended), None)
+        if killed is None and codes[0] < 0:
+            killed = -codes[0]
+        if killed is None:
+            raise
+        raise UserError(f"one of the {nproc} processes was killed ({_signal_name(killed)}) and "
+                        "the others were ended; the same command goes on after the last stored "
+                        "epoch") from None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextmanager
+def one_sentence_for_a_lost_process() -> Iterator[None]:
+    """Say that another process is gone, where a collective operation fails for it.
+
+    Raises:
+        UserError: the connection to another process broke.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _LOST):
+            raise
+        raise UserError("another process of this data-parallel run has ended; the same command "
+                        "goes on after the last stored epoch") from None
+
+
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 def process_rows(n_rows: int, rank: int, world: int) -> slice:

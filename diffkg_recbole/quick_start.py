@@ -23,7 +23,7 @@ import torch
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 from torch.multiprocessing.spawn import ProcessException
 
-from diffkg_recbole import run_tables
+from diffkg_recbole import parallel, run_tables
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.fingerprint import fingerprint
@@ -132,7 +132,8 @@ def run_recbole(
     config = Config(model, dataset, config_file_list, config_dict, command_line)
     _start_logger(config)
     try:
-        result = _run(config, saved, store, resume)
+        with parallel.one_sentence_for_a_lost_process():
+            result = _run(config, saved, store, resume)
     finally:
         if not config["single_spec"]:
             torch.distributed.destroy_process_group()
@@ -277,12 +278,17 @@ def run(
     """RecBole's ``run``: one process, or ``nproc`` data-parallel ones on this machine.
 
     Processes of one machine meet in a temporary file unless a ``port`` is given; those of several
-    machines at ``ip`` and ``port`` (5678), and they share their folders. ``options`` are those of
+    machines at ``ip`` and ``port`` (5678), and they share their folders. A process that
+    ``torchrun`` started takes its place from there instead. ``options`` are those of
     :func:`run_recbole` (``command_line``, ``store``, ``resume``).
 
     Returns:
         what :func:`run_recbole` returns.
     """
+    started = parallel.torchrun_keys()
+    if started:
+        shared = {**(config_dict or {}), **started}
+        return run_recbole(model, dataset, config_file_list, shared, saved, **options)
     if nproc == 1 and world_size <= 0:
         return run_recbole(model, dataset, config_file_list, config_dict, saved, **options)
     world_size = nproc if world_size == -1 else world_size
@@ -294,7 +300,7 @@ def run(
                       nproc=nproc, offset=group_offset)
         arguments = (model, dataset, config_file_list, shared, saved, queue, options)
         try:
-            torch.multiprocessing.spawn(_run_rank, args=arguments, nprocs=nproc, join=True)
+            parallel.run_processes(_run_rank, arguments, nproc)
         except ProcessException:
             problem = None if queue.empty() else queue.get()
             if isinstance(problem, str):
