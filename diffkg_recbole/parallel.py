@@ -8,12 +8,82 @@ the number of processes counts among the keys that make results, ``store/key_cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessException
+
+from diffkg_recbole.errors import UserError
+
+
+def torchrun_keys() -> dict[str, Any]:
+    """Configuration of a process that ``torchrun`` started; empty in any other."""
+    values = os.environ
+    if "TORCHELASTIC_RUN_ID" not in values:
+        return {}
+    local = int(values["LOCAL_RANK"])
+    return {"local_rank": local, "world_size": int(values["WORLD_SIZE"]),
+            "nproc": int(values["LOCAL_WORLD_SIZE"]), "offset": int(values["RANK"]) - local,
+            "ip": values["MASTER_ADDR"], "port": values["MASTER_PORT"]}
+
+
+def run_processes(function: Callable[..., None], arguments: tuple[Any, ...], nproc: int) -> None:
+    """``function(rank, *arguments)`` in ``nproc`` processes; one that fails ends the others.
+
+    Raises:
+        UserError: a process was killed.
+        ProcessException: a process failed otherwise.
+    """
+    context = torch.multiprocessing.spawn(function, args=arguments, nprocs=nproc, join=False)
+    try:
+        while not context.join():
+            pass
+    except ProcessException as error:
+        # The others lose their connection at once, and may be the first that are seen to fail.
+        codes = [context.processes[error.error_index].exitcode or 0,
+                 *(process.exitcode or 0 for process in context.processes)]
+        ended = (signal.SIGTERM, signal.SIGINT)  # by the end of another
+        killed = next((-code for code in codes if code < 0 and -code not in ended), None)
+        if killed is None and codes[0] < 0:
+            killed = -codes[0]
+        if killed is None:
+            raise
+        raise UserError(f"one of the {nproc} processes was killed ({_signal_name(killed)}) and "
+                        "the others were ended; the same command goes on after the last stored "
+                        "epoch") from None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextmanager
+def one_sentence_for_a_lost_process() -> Iterator[None]:
+    """Say that another process is gone, where a collective operation fails for it.
+
+    Raises:
+        UserError: the connection to another process broke.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _LOST):
+            raise
+        raise UserError("another process of this data-parallel run has ended; the same command "
+                        "goes on after the last stored epoch") from None
+
+
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 def process_rows(n_rows: int, rank: int, world: int) -> slice:
@@ -63,6 +133,42 @@ class Part:
         so that a mean over the part's rows becomes the mean over the batch, and a term that does
         not depend on the rows (an L2 term) is counted once."""
         return 1.0 / self.world if self.is_whole else self.share
+
+
+_own_part: ContextVar[Part | None] = ContextVar("own_part", default=None)
+
+
+@contextmanager
+def doing(part: Part | None) -> Iterator[None]:
+    """Say which rows of its batch this process computes the loss of; None: all, alone."""
+    token = _own_part.set(part)
+    try:
+        yield
+    finally:
+        _own_part.reset(token)
+
+
+def norms_of_the_batch(norms: Tensor, p: float) -> Tensor:
+    """The p-norms of whole tables of which this process has the rows of its part.
+
+    A norm is no mean over rows, so that the norms of parts do not add up to it. The values are
+    divided by the number of processes: what divides them by the part's rows, as a mean is made,
+    adds up to the batch's value, and the gradients to the batch's gradient (:attr:`Part.weight`).
+
+    Args:
+        norms: of the rows here, [k].
+        p: the norm.
+
+    Returns:
+        [k]; ``norms`` itself where nothing was divided (:func:`doing`).
+    """
+    part = _own_part.get()
+    if part is None or part.is_whole:
+        return norms
+    mine = norms.detach()
+    whole = sum_over_processes(mine**p) ** (1 / p)
+    slope = (mine / whole.clamp_min(torch.finfo(whole.dtype).tiny)) ** (p - 1)
+    return (norms - mine) * slope + whole / part.world
 
 
 def rank_and_world(config: Any) -> tuple[int, int]:

@@ -23,7 +23,7 @@ import torch
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 from torch.multiprocessing.spawn import ProcessException
 
-from diffkg_recbole import run_tables
+from diffkg_recbole import parallel, run_tables
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.fingerprint import fingerprint
@@ -34,7 +34,7 @@ from diffkg_recbole.parallel import rank_and_world
 from diffkg_recbole.screen import Screen
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
 from diffkg_recbole.trainer import get_trainer
-from diffkg_recbole.trainer.checkpoint import load_checkpoint
+from diffkg_recbole.trainer.checkpoint import fill_model, load_checkpoint
 
 
 @dataclass
@@ -140,7 +140,7 @@ def run_recbole(
     first = rank_and_world(config)[0] == 0
     screen = screen if screen is not None and first else Screen()
     try:
-        with screen.listening(config):
+        with screen.listening(config), parallel.one_sentence_for_a_lost_process():
             result = _run(config, saved, store, resume, screen)
     finally:
         if not config["single_spec"]:
@@ -290,12 +290,17 @@ def run(
     """RecBole's ``run``: one process, or ``nproc`` data-parallel ones on this machine.
 
     Processes of one machine meet in a temporary file unless a ``port`` is given; those of several
-    machines at ``ip`` and ``port`` (5678), and they share their folders. ``options`` are those of
+    machines at ``ip`` and ``port`` (5678), and they share their folders. A process that
+    ``torchrun`` started takes its place from there instead. ``options`` are those of
     :func:`run_recbole` (``command_line``, ``store``, ``resume``, ``screen``).
 
     Returns:
         what :func:`run_recbole` returns.
     """
+    started = parallel.torchrun_keys()
+    if started:
+        shared = {**(config_dict or {}), **started}
+        return run_recbole(model, dataset, config_file_list, shared, saved, **options)
     if nproc == 1 and world_size <= 0:
         return run_recbole(model, dataset, config_file_list, config_dict, saved, **options)
     world_size = nproc if world_size == -1 else world_size
@@ -307,7 +312,7 @@ def run(
                       nproc=nproc, offset=group_offset)
         arguments = (model, dataset, config_file_list, shared, saved, queue, options)
         try:
-            torch.multiprocessing.spawn(_run_rank, args=arguments, nprocs=nproc, join=True)
+            parallel.run_processes(_run_rank, arguments, nproc)
         except ProcessException:
             problem = None if queue.empty() else queue.get()
             if isinstance(problem, str):
@@ -337,8 +342,7 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     checkpoint = load_checkpoint(model_file)
     experiment = prepare(Config(config_dict=checkpoint["config"]))
     model = experiment.build_model()
-    model.load_state_dict(checkpoint["state_dict"])
-    model.load_other_parameter(checkpoint.get("other_parameter"))
+    fill_model(model, checkpoint)
     return (experiment.config, model, experiment.dataset, experiment.train_data,
             experiment.valid_data, experiment.test_data)
 

@@ -72,13 +72,14 @@ def generate_top_k(
     else:
         kept = copy_of = torch.arange(rows.numel(), device=rows.device)
     rows = rows[kept]
-    settled = torch.bincount(copy_of, minlength=rows.numel()).split(block_rows)
+    copies = torch.bincount(copy_of, minlength=rows.numel()).split(block_rows)
+    settled = torch.stack([of_block.sum() for of_block in copies]).tolist()  # one wait for all
     top = [rows.new_zeros((0, k))]
     blocks = _generate(chain, graph, rows, block_rows, sampling_steps, noise)
-    for g, copies in zip(blocks, settled):
+    for g, n_settled in zip(blocks, settled):
         top.append(_top_columns(denoiser, g, chain.bias_share, k))
         if progress is not None:
-            progress(int(copies.sum()))
+            progress(n_settled)
     return torch.cat(top)[copy_of]
 
 
@@ -158,7 +159,7 @@ class HiddenChain:
                 projected.add_(start.projected, alpha=start_share)
                 squared_norm = self._squared_norm(start, start_share, g, bias_share)
             scale = self.denoiser.row_scale(squared_norm.clamp_min(0).sqrt())
-            t = torch.tensor([step], device=projected.device)
+            t = torch.full((1,), step, device=projected.device)
             hidden = self.denoiser.hidden(projected, scale, t)
             g = hidden.mul_(clean) if g is None else g.mul_(noisy).add_(hidden, alpha=clean)
             start_share, bias_share = noisy * start_share, clean + noisy * bias_share

@@ -17,6 +17,7 @@ from diffkg_recbole.model.denoiser import Denoiser
 from diffkg_recbole.model.diffusion import GaussianDiffusion
 from diffkg_recbole.model.output_layer import output_errors
 from diffkg_recbole.model.rows import SparseRows
+from diffkg_recbole.model.sparse import in_full_precision
 
 
 def bpr_loss(positive_score: Tensor, negative_score: Tensor, batch_size: int) -> Tensor:
@@ -61,6 +62,7 @@ class _SquaredNorm(torch.autograd.Function):
 # ---- contrast -----------------------------------------------------------------------------------
 
 
+@in_full_precision
 def info_nce(
     anchors_view: Tensor,
     candidates_view: Tensor,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,23 @@ from torch.nn import functional
 
 _INT32_LIMIT = 2**31 - 1
 _BAG_WIDTH = 16  # columns from which the weighted embedding bag beats the CSR product
+
+
+def in_full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let autocast leave a function alone: the kernels behind these products have no half
+    precision, and want one dtype for all tensors. Half-precision arguments become float32."""
+
+    @functools.wraps(function)
+    def outside_autocast(*args: Any, **kwargs: Any) -> Tensor:
+        kind = next(a.device.type for a in args if isinstance(a, Tensor))
+        if not torch.is_autocast_enabled(kind):
+            return function(*args, **kwargs)
+        half = (torch.float16, torch.bfloat16)
+        args = tuple(a.float() if isinstance(a, Tensor) and a.dtype in half else a for a in args)
+        with torch.autocast(kind, enabled=False):
+            return function(*args, **kwargs)
+
+    return outside_autocast
 
 
 class CsrPattern:
@@ -86,7 +104,11 @@ class CsrPattern:
 def row_starts(rows: Tensor, n_rows: int) -> Tensor:
     """Row starts (CSR ``indptr``) from the row of each entry, in any order. [n_rows + 1] int64."""
     indptr = torch.zeros(n_rows + 1, dtype=torch.int64, device=rows.device)
-    torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=indptr[1:])
+    if rows.device.type == "cpu":
+        counts = torch.bincount(rows, minlength=n_rows)
+    else:  # there bincount waits, to learn the largest row
+        counts = torch.zeros_like(indptr[1:]).index_add_(0, rows, torch.ones_like(rows).long())
+    torch.cumsum(counts, 0, out=indptr[1:])
     return indptr
 
 
@@ -106,6 +128,7 @@ def _take_beta_notice() -> None:
         torch.sparse_csr_tensor(torch.zeros(1, dtype=torch.int64), empty, empty, (0, 0))
 
 
+@in_full_precision
 def weighted_sum(
     pattern: CsrPattern, values: Tensor, x: Tensor, add_input: bool = False
 ) -> Tensor:
@@ -149,6 +172,7 @@ class _WeightedSum(torch.autograd.Function):
         return None, for_values, for_x, None
 
 
+@in_full_precision
 def sampled_product(pattern: CsrPattern, left: Tensor, right: Tensor) -> Tensor:
     """The entries of left rightᵀ that the pattern names: ⟨left[i(e)], right[j(e)]⟩.
 
@@ -190,6 +214,7 @@ def _product(pattern: CsrPattern, values: Tensor, x: Tensor, plus: Tensor | None
     return csr_product(pattern.matrix(values), x, plus)
 
 
+@in_full_precision
 def csr_product(matrix: Tensor, x: Tensor, plus: Tensor | None = None) -> Tensor:
     """matrix x, or matrix x + plus; without a backward pass of its own.
 
@@ -220,6 +245,7 @@ def _sample(pattern: CsrPattern, any_values: Tensor, left: Tensor, right: Tensor
     return entries.values()
 
 
+@in_full_precision
 def gathered_sum(table: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """table[first] + table[second], with one gradient table instead of one per gather.
 
@@ -248,6 +274,7 @@ class _GatheredSum(torch.autograd.Function):
         return for_table, None, None
 
 
+@in_full_precision
 def segment_softmax(pattern: CsrPattern, scores: Tensor) -> Tensor:
     """Softmax of the entries of each row: α_e = exp(s_e) / Σ_{i(e') = i(e)} exp(s_e').
 
@@ -294,6 +321,7 @@ def _segments(pattern: CsrPattern, data: Tensor, reduce: str, initial: float) ->
     )
 
 
+@in_full_precision
 def symmetric_series(operator: Tensor, x: Tensor, n_terms: int) -> Tensor:
     """Σ_{l=0..n_terms} Aˡ x for a constant symmetric matrix A.
 

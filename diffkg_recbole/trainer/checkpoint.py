@@ -55,8 +55,8 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
         raise
 
 
-def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; code inside it is never run.
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint into the host's memory; code inside it is never run.
 
     Raises:
         DataError: missing, damaged, or holding more than plain data.
@@ -65,7 +65,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     if not path.is_file():
         raise DataError(path, "checkpoint not found")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(path, f"cannot be loaded as plain data ({reason})",
@@ -73,6 +73,25 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     if not isinstance(state, dict) or "state_dict" not in state:
         raise DataError(path, "is no model checkpoint", "a checkpoint written by this plugin")
     return state
+
+
+def fill_model(model: Any, checkpoint: dict[str, Any]) -> None:
+    """Give a RecBole model the state of a checkpoint, on the device that the model is on.
+
+    Raises:
+        RuntimeError: as ``load_state_dict`` raises it, where the parameters are other ones.
+    """
+    model.load_state_dict(checkpoint["state_dict"])
+    model.load_other_parameter(_moved(checkpoint.get("other_parameter"), model.device))
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Plain data with its tensors on a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    return [_moved(item, device) for item in value] if isinstance(value, list) else value
 
 
 def random_state() -> dict[str, Any]:

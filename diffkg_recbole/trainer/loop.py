@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.parallel import Part, start_alike, sum_gradients, sum_over_processes
+from diffkg_recbole.parallel import Part, doing, start_alike, sum_gradients, sum_over_processes
 from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
 from diffkg_recbole.trainer.progress import progress_bar
 
@@ -102,7 +102,7 @@ class EpochLoop(Trainer):
             the detached losses, weighted by the part, and whether there were several.
         """
         self.optimizer.zero_grad()
-        with torch.autocast(device_type=self.device.type, enabled=self.enable_amp):
+        with torch.autocast(device_type=self.device.type, enabled=self.enable_amp), doing(part):
             losses = loss_func(interaction)
         many = isinstance(losses, tuple)
         terms = losses if many else (losses,)

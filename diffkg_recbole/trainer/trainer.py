@@ -13,11 +13,13 @@ from recbole.trainer import Trainer
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
 from diffkg_recbole.trainer.checkpoint import (
+    fill_model,
     load_checkpoint,
     random_state,
     restore_random_state,
     save_checkpoint,
 )
+from diffkg_recbole.trainer.determinism import deterministic
 from diffkg_recbole.trainer.progress import progress_bar
 
 FRESH, IN_TRAINING, TRAINED = "fresh", "in training", "trained"
@@ -124,7 +126,8 @@ class PluginTrainer(Trainer):
         self._pending_epoch, self._valid_result, self._saved_in_epoch = epoch_idx, None, False
         self._seconds = {}
         start = perf_counter()
-        losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        with deterministic(self.config["reproducibility"] and self.device.type == "cpu"):
+            losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         self._seconds["train"] = perf_counter() - start
         values = losses if isinstance(losses, tuple) else (losses,)
         names = getattr(self.model, "loss_names", None)
@@ -166,7 +169,7 @@ class PluginTrainer(Trainer):
         if eval_data and load_best_model:
             if not self.config["single_spec"]:  # the first process may be writing it yet
                 torch.distributed.barrier()
-            self._load_model(load_checkpoint(model_file or self.saved_model_file, self.device))
+            self._load_model(load_checkpoint(model_file or self.saved_model_file))
         if not eval_data:
             return None
         self.eval_collector.data_collect(eval_data)
@@ -229,12 +232,11 @@ class PluginTrainer(Trainer):
 
     def _load_model(self, checkpoint: dict[str, Any]) -> None:
         try:
-            self.model.load_state_dict(checkpoint["state_dict"])
+            fill_model(self.model, checkpoint)
         except RuntimeError as error:
             raise UserError(
                 f"the checkpoint does not fit this model and dataset: {error}"
             ) from None
-        self.model.load_other_parameter(checkpoint.get("other_parameter"))
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Go on after the epoch of a checkpoint.
@@ -245,7 +247,7 @@ class PluginTrainer(Trainer):
         Raises:
             UserError: damaged file, or one of another model or dataset.
         """
-        checkpoint = load_checkpoint(resume_file, self.device)
+        checkpoint = load_checkpoint(resume_file)
         made_by = checkpoint["config"].get("model")
         if made_by != self.config["model"]:
             raise UserError(f"{resume_file} holds a {made_by}, not a {self.config['model']}")

@@ -39,11 +39,13 @@ CASES = {
     "KGCL": ("KGCL", {}),
     # Interactions and triples at once: exact where both have the same parts, so even batches.
     "CFKG": ("CFKG", {"train_batch_size": 64}),
-    # In turn. RecBole's EmbLoss is a norm over the batch and no mean over rows, so without it.
-    "KGAT": ("KGAT", {"mess_dropout": 0.0, "reg_weight": 0.0}),
+    # In turn; the penalty is a norm over the batch and no mean over rows.
+    "KGAT": ("KGAT", {"reg_weight": 0.1}),
+    "KGIN": ("KGIN", {"reg_weight": 0.1}),
+    "LightGCN": ("LightGCN", {"reg_weight": 0.1}),
     "MultiVAE": ("MultiVAE", {"dropout_prob": 0.0}),  # whole users; a draw for each of them
 }
-SINGLE_PRECISION = ("KGAT", "MultiVAE")  # RecBole's models make float32 values
+SINGLE_PRECISION = ("KGAT", "KGIN", "LightGCN", "MultiVAE")  # RecBole's models make float32 values
 SAME_DRAWS = [name for name in CASES if name != "MultiVAE"]
 
 
@@ -92,11 +94,12 @@ def collectives(rank: int, folder: str) -> list:
     return [used.grad, unused.grad, frozen.grad, partly.grad, rows, whole]
 
 
-def _train_all(rank: int, folder: str, values: dict) -> None:
+def _train_all(rank: int, folder: str, values: dict, world: int, names: list[str]) -> None:
     torch.set_num_threads(1)
-    torch.save(collectives(rank, folder), f"{folder}/collectives-{rank}.pt")
-    for name in CASES:
-        parallel = {"local_rank": rank, "world_size": WORLD, "nproc": WORLD, "offset": 0,
+    if world == WORLD:
+        torch.save(collectives(rank, folder), f"{folder}/collectives-{rank}.pt")
+    for name in names:
+        parallel = {"local_rank": rank, "world_size": world, "nproc": world, "offset": 0,
                     "ip": "localhost", "port": f"{folder}/{name}"}
         torch.save(train(name, values, parallel), f"{folder}/{name}-{rank}.pt")
 
@@ -118,7 +121,8 @@ def processes(tmp_path_factory, values):
     folder = str(tmp_path_factory.mktemp("processes"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        torch.multiprocessing.spawn(_train_all, args=(folder, values), nprocs=WORLD)
+        torch.multiprocessing.spawn(_train_all, args=(folder, values, WORLD, list(CASES)),
+                                    nprocs=WORLD)
     return {name: [torch.load(f"{folder}/{name}-{rank}.pt", weights_only=False)
                    for rank in range(WORLD)] for name in [*CASES, "collectives"]}
 
@@ -164,6 +168,21 @@ def test_two_processes_train_and_rank_as_one(name, processes, alone):
     assert_close(two["parameters"], one["parameters"])
     if name != "uni":  # there every process evaluates every user
         assert torch.equal(two["items"], one["items"])
+
+
+@pytest.mark.slow
+def test_four_processes_train_and_rank_as_one(values, alone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["DiffKG", "KGCL", "KGAT", "KGIN", "LightGCN"]
+    torch.multiprocessing.spawn(
+        _train_all, args=(str(tmp_path), values, 4, names), nprocs=4)
+    for name in names:
+        one = alone(name)
+        for rank in range(4):
+            four = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=False)
+            for key in ("reports", "test", "graph", "parameters"):
+                assert_close(four[key], one[key])
+            assert torch.equal(four["items"], one["items"])
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from recbole.model.knowledge_aware_recommender.cke import CKE as RecBoleCKE
 from torch import Tensor
 
+from diffkg_recbole.model.baselines.emb_loss import EmbLoss
 from diffkg_recbole.model.baselines.relation_groups import RelationGroups
 
 
 class CKE(RecBoleCKE):
     """RecBole's CKE; entities are projected relation by relation (equal values)."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.reg_loss = EmbLoss()
 
     def _get_kg_embedding(
         self, h: Tensor, r: Tensor, pos_t: Tensor, neg_t: Tensor

@@ -29,6 +29,11 @@ class GCMC(EvaluationCache, RecBoleGCMC):
         super().__init__(config, dataset)
         self.forget()
 
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """RecBole's loss, in full precision: its sparse products have no half precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            return super().calculate_loss(interaction)
+
     def get_norm_adj_mat(self) -> SparseOperator:
         """The normalised adjacency, [users + items] square."""
         return general_adjacency(self)

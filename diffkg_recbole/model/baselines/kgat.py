@@ -9,6 +9,7 @@ import torch
 from recbole.model.knowledge_aware_recommender.kgat import KGAT as RecBoleKGAT
 from torch import Tensor
 
+from diffkg_recbole.model.baselines.emb_loss import EmbLoss
 from diffkg_recbole.model.baselines.relation_groups import RelationGroups
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
 from diffkg_recbole.model.evaluation_cache import EvaluationCache
@@ -51,6 +52,7 @@ class KGAT(EvaluationCache, RecBoleKGAT):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, _GraphAsCoo(dataset))
         del self.ckg
+        self.reg_loss = EmbLoss()
 
     def init_graph(self) -> SparseOperator:
         """The initial attention; also sets up pattern, buffer and the edges in relation order."""

@@ -9,6 +9,7 @@ from recbole.model.knowledge_aware_recommender.kgin import KGIN as RecBoleKGIN
 from recbole.model.knowledge_aware_recommender.kgin import GraphConv as RecBoleGraphConv
 from torch import Tensor, nn
 
+from diffkg_recbole.model.baselines.emb_loss import EmbLoss
 from diffkg_recbole.model.baselines.sparse_operator import (
     OperatorDropout,
     SparseOperator,
@@ -115,6 +116,7 @@ class KGIN(EvaluationCache, NormalisedInteractions, RecBoleKGIN):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        self.reg_loss = EmbLoss()
         self.gcn = GraphConv(
             self.n_entities,
             embedding_size=self.embedding_size,

@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
 
+from diffkg_recbole.model.baselines.emb_loss import EmbLoss
 from diffkg_recbole.model.baselines.sparse_operator import (
     SparseOperator,
     bipartite_adjacency,
@@ -26,6 +27,10 @@ def general_adjacency(model: Any) -> SparseOperator:
 
 class LightGCN(EvaluationCache, RecBoleLightGCN):
     """RecBole's LightGCN; its adjacency is built by CSR, as ``dok_matrix._update`` is gone."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.reg_loss = EmbLoss()
 
     def get_norm_adj_mat(self) -> SparseOperator:
         """The normalised adjacency, [users + items] square."""

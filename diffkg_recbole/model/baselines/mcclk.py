@@ -111,11 +111,12 @@ class MCCLK(EvaluationCache, NormalisedInteractions, RecBoleMCCLK):
         self.gcn.read_rows = items if self.item_agg_layer == 1 else None
 
     def calculate_loss(self, interaction: Any) -> Tensor:
-        """RecBole's loss of a batch, []."""
+        """RecBole's loss of a batch, [], in full precision: its sparse products have no half."""
         items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]])
         self._items, self._users = Occurrences.of(items), Occurrences.of(interaction[self.USER_ID])
         self._read(self._items.node)
-        return super().calculate_loss(interaction)
+        with torch.autocast(self.device.type, enabled=False):
+            return super().calculate_loss(interaction)
 
     def local_level_loss(self, A_embedding: Tensor, B_embedding: Tensor) -> Tensor:
         """Semantic against collaborative view of the batch's items, [B, d] each."""

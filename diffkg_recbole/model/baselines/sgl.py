@@ -7,6 +7,7 @@ from typing import Any
 from recbole.model.general_recommender.sgl import SGL as RecBoleSGL
 from torch import Tensor
 
+from diffkg_recbole.model.baselines.emb_loss import EmbLoss
 from diffkg_recbole.model.baselines.sparse_operator import SparseOperator
 from diffkg_recbole.model.evaluation_cache import EvaluationCache
 from diffkg_recbole.model.losses import info_nce
@@ -18,6 +19,10 @@ class SGL(EvaluationCache, RecBoleSGL):
     Its contrast is the one of DiffKG and KGCL, summed: no table of similarities is kept for the
     backward pass, and a node that a batch repeats is compared once.
     """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.reg_loss = EmbLoss()
 
     def csr2tensor(self, matrix: Any) -> SparseOperator:
         """The operator of a normalised (sub)graph."""
