@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.shortage import as_user_error
 
 from .atomic_reader import Fields
 from .convert import STEPS, Request, convert
@@ -177,12 +178,10 @@ def main(argv: Sequence[str] | None = None, program: str = "python -m converters
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("error: not enough memory for this data set", file=sys.stderr)
+    except ConnectionError:
+        raise  # the reader of the output has gone
+    except (OSError, MemoryError) as error:
+        print(f"error: {as_user_error(error) or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)

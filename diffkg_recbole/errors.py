@@ -24,6 +24,10 @@ class UserError(Exception):
     exit_status = 2
 
 
+class DivergedError(UserError):
+    """A loss or a score of the training is infinite or not a number."""
+
+
 class ConfigurationError(UserError):
     """A configuration key is unknown or its value lies outside the allowed range.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from diffkg_recbole.plain import plain
+from diffkg_recbole.shortage import naming
 
 _PART = ".part"
 
@@ -21,19 +22,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file beside ``path`` and move it there when the block ends without an error.
 
     Yields the path to write to. The data is on the disk before the name points to it, so a
-    kill or a power cut leaves the old file or the new one, never a piece.
+    kill or a power cut leaves the old file or the new one, never a piece. An ``OSError`` names
+    ``path``, whatever the writer said.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
-    try:
-        yield part
-        if path.exists():
-            part.chmod(path.stat().st_mode & 0o777)
-        _to_disk(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    _to_disk(path.parent)
+    with naming(path):
+        try:
+            yield part
+            if path.exists():
+                part.chmod(path.stat().st_mode & 0o777)
+            _to_disk(part)
+            os.replace(part, path)
+        except OSError as error:
+            if error.filename == str(part):
+                error.filename = str(path)
+            raise
+        finally:
+            with suppress(OSError):  # where no file can be made, none can be removed
+                part.unlink(missing_ok=True)
+        _to_disk(path.parent)
+
+
+def append_whole(path: str | Path, data: bytes) -> None:
+    """Add ``data`` to the end of a file, on the disk, or leave the file as it was."""
+    with naming(path), open(path, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(data)
+            while rest:  # on a disk that is nearly full a write takes a part only
+                rest = rest[file.write(rest):]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def _to_disk(path: Path) -> None:

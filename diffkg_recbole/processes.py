@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,35 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_environment(jobs: int) -> dict[str, str]:
+    """Environment variables of each of ``jobs`` processes that share the cores.
+
+    ``OMP_NUM_THREADS`` of the user is an upper bound. Threads that wait give their core away,
+    as others have work for it, unless the user says otherwise.
+    """
+    threads = max(1, available_cores() // jobs)
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list nests
+    if wanted.isdigit() and int(wanted) > 0:
+        threads = min(threads, int(wanted))
+    waiting = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    return {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": waiting}
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that the block starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def watch_parent() -> None:
@@ -41,6 +70,9 @@ def watch_parent() -> None:
 @contextmanager
 def termination_interrupts() -> Iterator[None]:
     """A termination, as clusters send it, ends like Ctrl-C: the same command can go on later."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield

@@ -23,7 +23,7 @@ import torch
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 from torch.multiprocessing.spawn import ProcessException
 
-from diffkg_recbole import parallel, run_tables
+from diffkg_recbole import memory_plan, parallel, run_tables
 from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.fingerprint import fingerprint
@@ -32,6 +32,7 @@ from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
 from diffkg_recbole.screen import Screen
+from diffkg_recbole.shortage import told_as_user_errors
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import fill_model, load_checkpoint
@@ -101,6 +102,7 @@ def prepare(config: Config) -> Experiment:
                       audit(dataset, parts), fingerprint(parts))
 
 
+@told_as_user_errors()
 def run_recbole(
     model: str | type | None = None,
     dataset: str | None = None,
@@ -171,7 +173,7 @@ def _run(
                     "Pass --fresh to run it anew.")
         screen.end(run.record, run.folder, found=True)
         return _stored_result(run, config)
-    with run:
+    with run, told_as_user_errors():
         result = _train(experiment, run, saved, resume_file, screen)
     screen.end(run.record, run.folder)
     return result
@@ -208,6 +210,8 @@ def _train(
     screen: Screen,
 ) -> dict[str, Any]:
     config, logger = experiment.config, logging.getLogger()
+    logger.info(f"{config['model']} on {config['dataset']} "
+                f"{memory_plan.check(config, experiment.dataset)}")
     model = experiment.build_model()
     logger.info(model)
     trainer = experiment.build_trainer(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import unicodedata
 from collections.abc import Iterable
@@ -14,6 +15,21 @@ _METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR",
                  "giniindex": "GiniIndex", "shannonentropy": "ShannonEntropy",
                  "averagepopularity": "AveragePopularity", "tailpercentage": "TailPercentage"}
 _LONGEST_NAME = 200  # file systems allow 255; the rest is for endings such as .train.inter
+
+ASCII_FORM = "diffkg-recbole-ascii"
+"""Error handler of streams whose encoding lacks a character: ``±`` is written ``+-``."""
+_ASCII = {"±": "+-", "–": "-", "—": "-", "…": "...", "×": "x", "−": "-", "·": "*", "≤": "<=",
+          "≥": ">=", "→": "->", "’": "'", "“": '"', "”": '"'}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start:error.end]
+    return "".join(_ASCII.get(letter, "?") for letter in letters), error.end
+
+
+codecs.register_error(ASCII_FORM, _in_ascii)
 
 
 def one_line(value: object) -> str:

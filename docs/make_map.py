@@ -19,12 +19,12 @@ COMMAND = "python docs/make_map.py"
 
 # From the ground up, and within a floor from its lowest room to its highest.
 FLOORS: dict[str, list[str]] = {
-    "ground floor": ["errors", "plain", "files", "text", "settings", "processes", "needs_recbole",
-                     "shipped_files"],
+    "ground floor": ["errors", "plain", "shortage", "files", "text", "settings", "processes",
+                     "needs_recbole", "shipped_files"],
     "data in, results kept": ["converters", "store", "statistics", "groups"],
     "mathematics": ["parallel", "model"],
-    "one run": ["config", "evaluation", "data", "trainer", "run_tables", "screen",
-                "quick_start"],
+    "one run": ["config", "evaluation", "data", "memory_plan", "trainer", "run_tables",
+                "screen", "quick_start"],
     "many runs": ["console", "report", "compare", "tune"],
     "commands": ["cli", "__main__", PACKAGE],
 }

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from diffkg_recbole.cli.shared import at_least_one
 from diffkg_recbole.console import wide_console
-from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.shipped_files import config_names, find_config
 from diffkg_recbole.store import DEFAULT_STORE, RunStore
 
@@ -86,8 +85,7 @@ def _execute(
 
     print(left(plan, jobs))
     launcher = _launcher(arguments, jobs)
-    with termination_interrupts(), LiveView(
-            len(plan.open), plan.comparison.metrics[0], console) as view:
+    with LiveView(len(plan.open), plan.comparison.metrics[0], console) as view:
         return execute(plan.open, plan.store, launcher, jobs, view)
 
 

@@ -35,6 +35,8 @@ def parser(prog: str = "diffkg-recbole train") -> argparse.ArgumentParser:
     p.add_argument("--store", default=DEFAULT_STORE, help="folder of run folders (%(default)s)")
     p.add_argument("--fresh", action="store_true",
                    help="run anew, even if this run is finished or can be resumed")
+    p.add_argument("--force", action="store_true",
+                   help="go on although the run needs more memory than is free")
     return p
 
 
@@ -48,6 +50,8 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole train") -> int:
     from diffkg_recbole.shipped_files import find_config
 
     files = [str(find_config(name, "models")) for name in (arguments.config_files or "").split()]
+    if arguments.force:
+        rest.append("--memory_check=False")
     named = {key for file in files for key in read_yaml(file)[0]}
     run(
         arguments.model or (None if "model" in named else "DiffKG"),

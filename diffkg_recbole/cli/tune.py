@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from diffkg_recbole.cli.shared import at_least_one
 from diffkg_recbole.console import wide_console
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.processes import termination_interrupts
 from diffkg_recbole.shipped_files import find_config
 from diffkg_recbole.store import DEFAULT_STORE
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str], prog: str = "diffkg-recbole tune") -> int:
         target = (default_path(search.model, search.dataset) if arguments.write is True
                   else Path(arguments.write))
         check_writable(target)
-    with termination_interrupts(), Study(search, arguments.store, arguments.jobs) as study:
+    with Study(search, arguments.store, arguments.jobs) as study:
         return _search(study, target)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from diffkg_recbole.compare.planned import PlannedRun
-from diffkg_recbole.processes import THREAD_VARIABLES, available_cores
+from diffkg_recbole.processes import worker_environment
 
 STOP_SECONDS = 30.0
 
@@ -53,16 +53,14 @@ class LocalLauncher:
 
     def __init__(self, store: Path, jobs: int, gpus: int = 0) -> None:
         self.store, self.gpus = store, gpus
-        self.threads = max(1, available_cores() // jobs)
+        self.environment = worker_environment(jobs)
 
     def start(self, run: PlannedRun, slot: int) -> LocalJob:
         """Start a run; its output goes to ``<store>/.logs``."""
         flags = [*run.flags, f"--store={self.store}", "--show_progress=False"]
         if self.gpus > 1:
             flags.append(f"--gpu_id={slot % self.gpus}")
-        environment = dict(os.environ, PYTHONUNBUFFERED="1", COLUMNS="120")
-        for name in THREAD_VARIABLES:
-            environment[name] = str(self.threads)
+        environment = dict(os.environ, PYTHONUNBUFFERED="1", COLUMNS="120", **self.environment)
         log = log_path(self.store, run)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:

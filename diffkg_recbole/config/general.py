@@ -36,6 +36,7 @@ class GeneralSettings(Settings):
     )
     save_recommendations: bool = boolean("Keep top-K lists and per-user metrics of a run.", True)
     cache_dataset: bool = boolean("Keep the parsed atomic files for the next run.", True)
+    memory_check: bool = boolean("Refuse a run that needs more memory than is free.", True)
     screen: str = choice(
         "What the command shows of a training: a row an epoch, or RecBole's log.",
         "table", SCREENS,

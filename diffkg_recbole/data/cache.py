@@ -25,6 +25,7 @@ import recbole
 from recbole.utils import FeatureSource, FeatureType
 
 from diffkg_recbole.files import replacing
+from diffkg_recbole.shortage import as_user_error
 from diffkg_recbole.store.file_hashes import data_files, sources_hash
 
 # Every key that RecBole's and the plugin's datasets read until the ids are final. The keys of the
@@ -131,8 +132,9 @@ class DatasetCache:
                 arrays["description"] = np.array(json.dumps(description))
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             self._remove_outdated()
-        except OSError:
-            return  # a folder that cannot be written, a full disk: the next run reads the text
+        except OSError as error:  # a folder that cannot be written, a full disk
+            data.logger.warning(f"the parsed dataset is not kept for the next run: "
+                                f"{as_user_error(error)}")
 
     def _remove_outdated(self) -> None:
         """Files of this class whose sources have changed since can never be read again."""

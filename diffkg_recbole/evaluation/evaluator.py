@@ -12,6 +12,7 @@ from recbole.evaluator import Collector, Evaluator
 from recbole.evaluator.register import metrics_dict
 from torch import Tensor
 
+from diffkg_recbole.errors import DivergedError
 from diffkg_recbole.evaluation.list_metrics import LIST_METRICS, area_under_curve
 from diffkg_recbole.evaluation.metrics import RANKING_METRICS
 from diffkg_recbole.evaluation.top_k import top_k
@@ -115,6 +116,7 @@ class RankingCollector(Collector):
         self.item_counts: np.ndarray | None = None
         self._batches: list[tuple[Tensor, ...]] = []
         self._auc: list[np.ndarray] = []
+        self._not_finite: Tensor | None = None
 
     def data_collect(self, train_data: Any) -> None:
         """Count the training interactions of items.
@@ -125,6 +127,22 @@ class RankingCollector(Collector):
         train = getattr(train_data, "train_part", train_data._dataset)
         items = train.inter_feat[train.iid_field]
         self.item_counts = np.bincount(np.asarray(items), minlength=train.item_num)
+
+    def note_scores(self, not_finite: Tensor) -> None:
+        """Count scores of a batch, outside the masked ones, that are infinite or not a number."""
+        more = not_finite.clamp_min(0)
+        self._not_finite = more if self._not_finite is None else self._not_finite + more
+
+    def check_scores(self) -> None:
+        """Forget the count.
+
+        Raises:
+            DivergedError: if it was not zero; no metric may be computed from such scores.
+        """
+        count, self._not_finite = self._not_finite, None
+        if count is not None and int(count) > 0:
+            self._batches = []
+            raise DivergedError(f"{int(count):,} scores are infinite or not a number")
 
     def eval_batch_collect(
         self, scores_tensor: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor
@@ -176,6 +194,7 @@ class RankingEvaluator(Evaluator):
 
     def evaluate(self, dataobject: Any) -> OrderedDict:
         """Mean over all evaluated users (of every process) of each configured metric."""
+        self.collector.check_scores()
         self.ranked = self.collector.take_ranked()
         if not self.metric_class:  # see divided_users
             self.ranked = gather_ranked(self.ranked, self.config)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkg_recbole.files import replacing
+from diffkg_recbole.files import append_whole, replacing
 from diffkg_recbole.plain import plain
 
 
@@ -41,9 +40,7 @@ class EpochLog:
             kept = [old for old in read_lines(self.path) if old["epoch"] < row["epoch"]]
             self._rewrite([*kept, row])
         else:
-            with self.path.open("ab", buffering=0) as file:
-                file.write(_encode([row]))
-                os.fsync(file.fileno())
+            append_whole(self.path, _encode([row]))
         self._last = row["epoch"]
 
     def _rewrite(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ ATTACHED = frozenset({"label", "save_recommendations"})
 
 DISPLAYED = frozenset("""
     data_path checkpoint_dir config_file config_files cache_dataset
-    save_dataset save_dataloaders
+    save_dataset save_dataloaders memory_check
     gpu_id use_gpu device local_rank offset ip port single_spec
     state screen show_progress verbose log_wandb wandb_project loss_decimal_place
 """.split())  # noqa: SIM905  (a table to be read)

@@ -8,7 +8,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -199,7 +199,8 @@ class Run:
     ) -> None:
         try:
             if isinstance(error, Exception) and self._lock is not None:
-                self.fail(error)
+                with suppress(OSError):  # a full disk; the error at hand says so
+                    self.fail(error)
         finally:
             self.close()
 

@@ -17,6 +17,7 @@ import torch
 
 from diffkg_recbole.errors import DataError
 from diffkg_recbole.files import replacing
+from diffkg_recbole.shortage import naming
 
 
 def plain_data(value: Any) -> Any:
@@ -52,6 +53,9 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # torch's writer hides it
             raise KeyboardInterrupt from None
+        if isinstance(error.__context__, OSError):  # so it does with a full disk
+            with naming(path):
+                raise error.__context__ from None
         raise
 
 

@@ -16,6 +16,7 @@ from diffkg_recbole.parallel import (
     sum_gradients,
     sum_over_processes,
 )
+from diffkg_recbole.trainer.finite import LossSums
 from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper
 from diffkg_recbole.trainer.progress import progress_bar
 from diffkg_recbole.trainer.trainer import PluginTrainer
@@ -53,7 +54,7 @@ class DiffKGSchedule(EpochLoop):
         rank, world = rank_and_world(self.config)
         parts = network.diffusion_parts(len(order), rank, world)
         progress = progress_bar(len(parts), f"Diffuse {epoch_idx:>3}", show_progress)
-        sums: Tensor | None = None
+        sums = LossSums(["elbo", "ckgc"])
         for part, (entity, rows) in zip(parts, network.diffusion_batches(order, parts)):
             self.denoiser_optimizer.zero_grad()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.enable_amp):
@@ -63,11 +64,13 @@ class DiffKGSchedule(EpochLoop):
                 sum_gradients(network.denoiser.parameters(), part.weight)
             self.denoiser_optimizer.step()
             terms = torch.stack([elbo, ckgc.to(elbo)]) * part.weight
-            sums = terms if sums is None else sums + terms
+            sums.add(terms)
             progress.update()
         progress.close()
-        if sums is not None:
-            elbo_sum, ckgc_sum = (sums if world == 1 else sum_over_processes(sums)).tolist()
+        if sums.total is not None:
+            total = sums.total if world == 1 else sum_over_processes(sums.total)
+            sums.check(total, epoch_idx, self.model)
+            elbo_sum, ckgc_sum = total.tolist()
             self.phase_report["losses"] = {"elbo": elbo_sum, "ckgc": ckgc_sum}
 
     def rebuild_graph(self, epoch_idx: int, show_progress: bool = False) -> None:

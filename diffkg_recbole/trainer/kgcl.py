@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from recbole.utils import KGDataLoaderState
-from torch import Tensor
 
 from diffkg_recbole.model.kgcl import KGCL, KGCLNetwork
+from diffkg_recbole.trainer.finite import LossSums
 from diffkg_recbole.trainer.loop import EpochLoop, WithoutWrapper
 from diffkg_recbole.trainer.progress import progress_bar
 from diffkg_recbole.trainer.trainer import PluginTrainer
@@ -53,17 +53,17 @@ class KGCLSchedule(EpochLoop):
         progress = progress_bar(
             -(-network.graph.n_edges // batch_size), f"TransE {epoch_idx:>4}", show_progress,
             network.triple_batches(batch_size))
-        total: Tensor | None = None
+        sums = LossSums(["transe"])
         for batch in progress:
             self.translation_optimizer.zero_grad()
             loss = network.translation_loss(batch)
             loss.backward()
             self.translation_optimizer.step()
-            total = loss.detach() if total is None else total + loss.detach()
-        if total is None:
+            sums.add(loss.detach().reshape(1))
+        if sums.total is None:
             return 0.0
-        self._check_nan(total)
-        return total.item()
+        sums.check(sums.total, epoch_idx, self.model)
+        return sums.total.item()
 
 
 class KGCLTrainer(PluginTrainer, KGCLSchedule, WithoutWrapper):

@@ -12,9 +12,10 @@ from recbole.trainer.trainer import AbstractTrainer
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import DivergedError, UserError
 from diffkg_recbole.parallel import Part, doing, start_alike, sum_gradients, sum_over_processes
 from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
+from diffkg_recbole.trainer.finite import LossSums, largest_norm
 from diffkg_recbole.trainer.progress import progress_bar
 
 
@@ -58,6 +59,8 @@ class EpochLoop(Trainer):
     RecBole's own data-parallel runs.
     """
 
+    _epoch: int | None = None  # trained last
+
     def _train_epoch(
         self,
         train_data: Any,
@@ -67,24 +70,62 @@ class EpochLoop(Trainer):
     ) -> float | tuple[float, ...]:
         """Train one epoch; returns the sum over steps of the loss, or of each of its parts."""
         self.model.train()
+        self._epoch = epoch_idx
         loss_func = loss_func or self.model.calculate_loss
         if not self.config["single_spec"]:
             _draw_alike()
         batches = progress_bar(
             len(train_data), f"Train {epoch_idx:>5}", show_progress, train_data)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
-        total: Tensor | None = None
+        sums = LossSums(self._term_names(loss_func))
         many = False
         for interaction in batches:
             part = None if self.config["single_spec"] else train_data.part
             losses, many = self._step(_to_device(interaction, self.device), loss_func, scaler, part)
-            total = losses if total is None else total + losses
-        if total is None:
+            sums.add(losses)
+        if sums.total is None:
             return 0.0
+        total = sums.total
         if not self.config["single_spec"]:
             total = sum_over_processes(total)
-        self._check_nan(total.sum())
+        sums.check(total, epoch_idx, self.model)
         return tuple(total.tolist()) if many else total.item()
+
+    def _term_names(self, loss_func: Callable) -> list[str]:
+        """Names of what a loss function returns."""
+        name = getattr(loss_func, "__name__", "loss")
+        own = getattr(self.model, "loss_names", None)
+        if name != "calculate_loss" or own is None:
+            return [name.replace("calculate_", "")]
+        return list(own)
+
+    def _check_nan(self, loss: Tensor) -> None:
+        """As in RecBole, whose trainers with a loop of their own call it at every step."""
+        if not bool(loss.isfinite().all()):
+            raise DivergedError("the training diverged: the loss is infinite or not a number; "
+                                + largest_norm(self.model))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in RecBole; scores that are not finite end it, with the epoch and the norm."""
+        try:
+            return super().evaluate(*args, **kwargs)
+        except DivergedError as error:
+            when = "" if self._epoch is None else f"after epoch {self._epoch}, "
+            raise DivergedError(f"{when}{error}; {largest_norm(self.model)}") from None
+
+    def _full_sort_batch_eval(self, batched_data: Any) -> tuple:
+        """RecBole's scores; no more of them may be infinite than are masked: [PAD] and history."""
+        batch = super()._full_sort_batch_eval(batched_data)
+        history, scores = batched_data[1], batch[1]
+        masked = len(scores) + (0 if history is None else len(history[1]))
+        self.eval_collector.note_scores((~scores.isfinite()).sum() - masked)
+        return batch
+
+    def _neg_sample_batch_eval(self, batched_data: Any) -> tuple:
+        """RecBole's scores; items that were not drawn are -inf."""
+        batch = super()._neg_sample_batch_eval(batched_data)
+        self.eval_collector.note_scores((batch[1].isnan() | (batch[1] == torch.inf)).sum())
+        return batch
 
     def _step(
         self,

@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.shortage import as_user_error, naming
 from diffkg_recbole.store import RunBusyError, folder_name
 from diffkg_recbole.tune.search import Search
 from diffkg_recbole.tune.trial import Result, Task
@@ -105,7 +106,9 @@ class Study:
                     n_startup_trials=budget.prune_after_trials,
                     n_warmup_steps=budget.prune_after_epochs),
             )
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except OSError as error:
+            raise as_user_error(error, str(self.path)) or error from error
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"the study {self.path} cannot be read ({error}); remove it to search "
                             "anew") from error
         self._take_up()
@@ -197,8 +200,9 @@ class Study:
 
     def _note(self, drawn: Drawn, **values: Any) -> None:
         result = {**values, "settings": drawn.settings, "jobs": self.jobs}
-        drawn.trial.set_user_attr(RESULT, result)
-        self._tell(drawn.trial.number, result)
+        with naming(self.path):
+            drawn.trial.set_user_attr(RESULT, result)
+            self._tell(drawn.trial.number, result)
         self._active -= 1
 
     def _tell(self, number: int, result: Mapping[str, Any]) -> None:

@@ -13,13 +13,13 @@ from time import perf_counter
 from typing import Any
 
 from diffkg_recbole.config import Config
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import DivergedError, UserError
 from diffkg_recbole.quick_start import Experiment, prepare
 
 OUTCOMES = ("finished", "pruned", "diverged", "failed")
 """Ran to its end; given up after an epoch; loss became NaN; ended with an error."""
 
-_DIVERGED = ("Training loss is nan", "returned nan values")  # words of RecBole, and of torch
+_DIVERGED = ("returned nan values",)  # words of torch
 
 Report = Callable[[int, float], bool]
 """Takes an epoch and its validation score; says whether the trial should go on."""
@@ -105,6 +105,8 @@ def _fit(experiment: Experiment, report: Report) -> Result:
                     callback_fn=after_epoch)
     except _GivenUp:
         outcome = "pruned"
+    except DivergedError:
+        outcome = "diverged"
     except (ValueError, RuntimeError) as error:
         if not any(words in str(error) for words in _DIVERGED):
             raise

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from diffkg_recbole.compare.jobs import STOP_SECONDS
-from diffkg_recbole.processes import available_cores
+from diffkg_recbole.processes import environment, worker_environment
 from diffkg_recbole.tune.study import Drawn, Study
 from diffkg_recbole.tune.trial import DataChangedError, Task, train
 
@@ -115,9 +115,11 @@ class _Pool:
 
     def _start(self, slot: int) -> _Worker:
         here, there = self.context.Pipe()
-        threads = max(1, available_cores() // self.jobs)
+        variables = worker_environment(self.jobs)
+        threads = int(variables["OMP_NUM_THREADS"])
         process = self.context.Process(target=_work, args=(there, threads), daemon=True)
-        process.start()
+        with environment(variables):  # read when a process loads torch
+            process.start()
         there.close()
         return _Worker(process, here)
 

@@ -125,6 +125,7 @@ def test_threads_are_divided_among_jobs_and_gpus_given_in_turn(run, tmp_path, mo
     for slot in range(3):
         launcher.start(run, slot)
     assert {env["OMP_NUM_THREADS"] for _, env in started} == {str(max(1, available_cores() // 3))}
+    assert {env["OMP_WAIT_POLICY"] for _, env in started} == {"PASSIVE"}
     assert [command[-1] for command, _ in started] == ["--gpu_id=0", "--gpu_id=1", "--gpu_id=0"]
     assert f"--store={tmp_path}" in started[0][0]
     assert set(run.flags) <= set(started[0][0])

@@ -292,7 +292,8 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(atomic_writer, "write_names", full)  # after the tables are written
     ran = run("authors", authors_folder, "small")
     assert ran.status == 2
-    assert ran.error == "error: x.link: No space left on device\n"
+    assert ran.error == ("error: x.link: no space left on the device; make room and give the same "
+                         "command again: it goes on where it stopped\n")
     assert files_below(work / "atomic_data") == []
 
 
