@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+import psutil
 
 from diffkg_recbole.store import RunStore
 
@@ -63,12 +66,24 @@ def wait_for_first(store: Path, process: subprocess.Popen) -> None:
 
 
 def node_killed(file: Path, store: Path, seeds: int, cluster, node) -> dict[str, int]:
-    """A node is killed when the first run has come back; the same call does the rest."""
+    """A node is killed while a run is at work on it; the same call does the rest."""
     process = compare(file, store, "--ray-address", cluster.address)
-    wait_for_first(store, process)
-    at_kill = counts(store, seeds)["lost"]
+    while process.poll() is None and not runs_on(node):
+        time.sleep(0.2)
+    at_kill, at_work = counts(store, seeds)["lost"], runs_on(node)
     cluster.remove_node(node, allow_graceful=False)
-    return {"status": process.wait(), "open_at_kill": at_kill, **counts(store, seeds)}
+    return {"status": process.wait(), "open_at_kill": at_kill, "on_the_node": at_work,
+            **counts(store, seeds)}
+
+
+def runs_on(node) -> int:
+    """How many runs are at work below a node's raylet."""
+    at_work = 0
+    for raylet in node.all_processes["raylet"]:
+        for child in psutil.Process(raylet.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                at_work += "diffkg_recbole.compare.worker" in child.cmdline()
+    return at_work
 
 
 def driver_killed(file: Path, store: Path, seeds: int, cluster) -> dict[str, int]:
