@@ -54,7 +54,8 @@ def compare(file: Path, store: Path, *flags: str) -> subprocess.Popen:
 
 def counts(store: Path, seeds: int) -> dict[str, int]:
     """Runs lost, and runs that are there more than once."""
-    found = Counter(record.seed for record in RunStore(store).records() if record.finished)
+    records = RunStore(store).records() if store.is_dir() else []
+    found = Counter(record.seed for record in records if record.finished)
     return {"runs": seeds, "lost": seeds - len(found),
             "twice": sum(number > 1 for number in found.values())}
 
