@@ -24,7 +24,7 @@ _EXAMPLES = """\
 examples:
   %(prog)s quick --dry-run      what would run, and how long
   %(prog)s quick --jobs 2       two runs at once
-  %(prog)s my.yaml --ray-address http://head:8265        on a Ray cluster
+  %(prog)s my.yaml --ray-address head:6379               on a Ray cluster
 
 Stop it at any time; the same command goes on, mid-training where a run had begun. Failed runs
 are tried again. Exit status: 0, 1 if a run failed, 2 if the file or the flags are wrong.
@@ -41,14 +41,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
     p.add_argument("--store", default=DEFAULT_STORE, help="folder of run folders (%(default)s)")
     p.add_argument("--dry-run", action="store_true", help="list what would run, and the time")
     p.add_argument("--jobs", type=at_least_one, help="runs at once (1; on Ray, all)")
-    ray = p.add_argument_group("on a Ray cluster whose nodes share the store and the data")
-    ray.add_argument("--ray-address", help="address of its dashboard, such as http://head:8265")
+    ray = p.add_argument_group("on a Ray cluster (needs Ray 2.50 or newer)")
+    ray.add_argument("--ray-address", help="its address: head:6379, ray://head:10001, auto")
     ray.add_argument("--cpus-per-run", type=at_least_one, default=1,
                      help="cores reserved for a run (%(default)s)")
     ray.add_argument("--gpus-per-run", type=float, default=0.0,
                      help="GPUs reserved for a run, may be a fraction (%(default)s)")
-    ray.add_argument("--ray-python", default=sys.executable,
-                     help="interpreter on the nodes that has this package (%(default)s)")
+    ray.add_argument("--memory-per-run", type=float, metavar="GB",
+                     help="memory reserved for a run (none)")
     return p
 
 
@@ -94,8 +94,10 @@ def _launcher(arguments: argparse.Namespace, jobs: int) -> Launcher:
     if arguments.ray_address:
         from diffkg_recbole.compare.ray_jobs import RayLauncher
 
+        gigabytes = arguments.memory_per_run
         return RayLauncher(arguments.ray_address, store, cpus=arguments.cpus_per_run,
-                           gpus=arguments.gpus_per_run, python=arguments.ray_python)
+                           gpus=arguments.gpus_per_run,
+                           memory=int(gigabytes * 1e9) if gigabytes else None)
     import torch
 
     from diffkg_recbole.compare.jobs import LocalLauncher

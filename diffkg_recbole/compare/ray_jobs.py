@@ -1,166 +1,180 @@
-"""Runs as jobs of a Ray cluster, through Ray's HTTP interface for jobs.
+"""Runs as tasks of a Ray cluster: Ray decides where and when, and carries the files.
 
-RecBole requires ray <= 2.6.3, which needs ``pkg_resources`` (gone in setuptools 82) to be
-imported and ``numpy.bool8`` (gone in NumPy 2) for ``ray.tune``. The cluster need not run that
-version, and nothing is imported here: Ray's job interface is plain HTTP. Ray decides where and
-when a run is done.
-
-The nodes need this package in the same place (``python`` below) and the store and the data on a
-file system that they share with this machine.
+The nodes need this package and Ray, no shared folder: the data go out as an object of Ray, once a
+node; the run folder comes back as the task's result. A Ray cluster is trusted: Ray pickles what it
+carries.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shlex
+import os
+import subprocess
 import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from diffkg_recbole.compare.jobs import last_words
 from diffkg_recbole.compare.planned import PlannedRun
+from diffkg_recbole.compare.ray_files import (
+    Files,
+    cached,
+    fingerprint,
+    pack_dataset,
+    pack_run,
+    place_run,
+)
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.processes import THREAD_VARIABLES
 
-_DONE = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
-_TIMEOUT_SECONDS = 30.0
-_PATIENCE_SECONDS = 120.0
+_RETRIES = 5  # of a run whose node or process was lost
+
+
+def import_ray() -> Any:
+    """Ray of today.
+
+    Raises:
+        UserError: it is not here, or it is the old one that RecBole asks for.
+    """
+    line = "pip install 'ray>=2.50'"
+    try:
+        import ray
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"runs on a Ray cluster need Ray 2.50 or newer ({error}): {line}  (pip "
+                        "says that RecBole wants ray<=2.6.3; RecBole's training does not use it)"
+                        ) from None
+    if tuple(int(part) for part in ray.__version__.split(".")[:2]) < (2, 50):
+        raise UserError(f"runs on a Ray cluster need Ray 2.50 or newer, here is {ray.__version__}: "
+                        f"{line}  (pip says that RecBole wants ray<=2.6.3; its training does not "
+                        "use it)")
+    return ray
 
 
 class RayLauncher:
-    """Submits each run as a Ray job.
+    """Makes each run a task of a Ray cluster.
 
     Args:
-        address: of the cluster's dashboard, such as ``http://head:8265``.
-        store: folder of run folders, shared with the nodes.
+        address: of the cluster, as ``ray.init`` takes it.
+        store: folder of run folders, on this machine alone.
         cpus: cores reserved, and threads used, for a run.
         gpus: GPUs reserved for a run; may be a fraction.
-        python: interpreter on the nodes that has this package.
+        memory: bytes reserved for a run; None reserves none.
 
     Raises:
-        UserError: the address does not answer as Ray does.
+        UserError: no Ray of today here, or no cluster at the address.
     """
 
     def __init__(
         self, address: str, store: Path, *, cpus: int = 1, gpus: float = 0.0,
-        python: str = sys.executable,
+        memory: int | None = None,
     ) -> None:
-        if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
-            raise UserError(f"'{address}' is no address of a Ray dashboard; expected for example "
-                            "http://head:8265 (the port of Ray's dashboard, not of ray.init)")
-        self.address, self.store = address.rstrip("/"), store.resolve()
-        self.cpus, self.gpus, self.python = cpus, gpus, python
-        try:
-            self.version = str(self.request("GET", "/api/version")["ray_version"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"no Ray dashboard answers at {address} ({error})") from None
+        if address.startswith(("http://", "https://")):
+            raise UserError(f"'{address}' is the address of a dashboard; expected the cluster's, "
+                            "such as head:6379, ray://head:10001 or auto")
+        self.ray = import_ray()
+        self.store, self.cpus = store.resolve(), cpus
+        if not self.ray.is_initialized():
+            try:
+                self.ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            except (OSError, ValueError, RuntimeError) as error:
+                raise UserError(f"no Ray cluster answers at {address} ({error})") from None
+        self._task = self.ray.remote(do_run).options(
+            num_cpus=cpus, num_gpus=gpus, memory=memory, max_retries=_RETRIES)
+        self._data: dict[Path, tuple[str, Any]] = {}
 
     def start(self, run: PlannedRun, slot: int) -> RayJob:
-        """Submit a run; a job of an earlier call that still works on it is taken over.
+        """Hand a run to Ray."""
+        name, data = self._dataset(run)
+        flags = [flag for flag in run.flags if not flag.startswith("--data_path=")]
+        # In a list, the object is fetched only by a node that does not have the files yet.
+        return RayJob(run, self, self._task.remote(flags, run.dataset, name, [data], self.cpus))
 
-        Raises:
-            UserError: the cluster refuses the job or does not answer.
-        """
-        number = job_name(run, self.store)
-        try:
-            known = self.find(number)
-            if known is not None and known["status"] in _DONE:
-                self.request("DELETE", f"/api/jobs/{number}")
-            if known is None or known["status"] in _DONE:
-                self.request("POST", "/api/jobs/", self._submission(run, number))
-        except urllib.error.HTTPError as error:
-            said = last_words(error.read().decode(errors="replace"), str(error))
-            raise UserError(f"the Ray cluster refused a job: {said}") from None
-        except OSError as error:
-            raise UserError(f"no answer from the Ray cluster at {self.address} ({error})") from None
-        return RayJob(run, self, number)
+    def _dataset(self, run: PlannedRun) -> tuple[str, Any]:
+        from diffkg_recbole.config import Config
 
-    def _submission(self, run: PlannedRun, number: str) -> dict[str, Any]:
-        flags = [*run.flags, f"--store={self.store}", "--show_progress=False"]
-        command = [self.python, "-m", "diffkg_recbole.compare.worker", *flags]
-        return {
-            "entrypoint": f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(command)}",
-            "submission_id": number,
-            "entrypoint_num_cpus": self.cpus,
-            "entrypoint_num_gpus": self.gpus,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.cpus)}},
-            "metadata": {"run": f"{run.label}, {run.dataset}, seed {run.seed}"},
-        }
-
-    def find(self, number: str) -> dict[str, Any] | None:
-        """What Ray knows of a job, None if nothing."""
-        try:
-            return self.request("GET", f"/api/jobs/{number}")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise
-
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One call of the HTTP interface.
-
-        Raises:
-            OSError: no answer, or one that tells of an error.
-        """
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data=data, method=method,
-                                         headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            return json.loads(answer.read() or b"null")
+        folder = Path(Config(run.model, run.dataset, None, dict(run.settings))["data_path"])
+        if folder not in self._data:
+            files = pack_dataset(folder, run.dataset)
+            self._data[folder] = fingerprint(files), self.ray.put(files)
+        return self._data[folder]
 
 
 class RayJob:
-    """A run as a Ray job."""
+    """A run as a Ray task."""
 
-    def __init__(self, run: PlannedRun, cluster: RayLauncher, number: str) -> None:
-        self.run, self.cluster, self.number = run, cluster, number
-        self._last_answer = time.monotonic()
-        self._message = ""
+    def __init__(self, run: PlannedRun, cluster: RayLauncher, task: Any) -> None:
+        self.run, self.cluster, self.task = run, cluster, task
+        self._message = "Ray says nothing"
 
     def poll(self) -> int | None:
-        """Exit status, None while it works; a short silence of the cluster is forgiven.
-
-        Raises:
-            UserError: the cluster has not answered for two minutes.
-        """
-        try:
-            state = self.cluster.find(self.number)
-        except OSError as error:
-            if time.monotonic() - self._last_answer > _PATIENCE_SECONDS:
-                raise UserError(f"the Ray cluster at {self.cluster.address} stopped answering "
-                                f"({error}); the same command goes on when it is back") from None
+        """Exit status, None while it waits or works; its folder is in the store afterwards."""
+        ray = self.cluster.ray
+        if not ray.wait([self.task], timeout=0)[0]:
             return None
-        self._last_answer = time.monotonic()
-        if state is None:
-            self._message = "Ray has forgotten the job"
+        try:
+            status, log, folders = ray.get(self.task)
+        except ray.exceptions.RayError as error:
+            self._message = last_words(str(error), "Ray lost the run")
             return 1
-        self._message = state.get("message") or ""
-        return _DONE.get(state["status"])
+        finally:
+            self.task = None  # lets Ray forget the bytes
+        self._message = last_words(log, f"exit status {status}")
+        for name, files in folders.items():
+            place_run(name, files, self.cluster.store)
+        return status
 
     def stop(self) -> None:
-        """Ask Ray to stop the job."""
-        try:
-            self.cluster.request("POST", f"/api/jobs/{self.number}/stop", {})
-        except OSError as error:
-            print(f"warning: job {self.number} could not be stopped ({error})", file=sys.stderr)
+        """End the task; the run starts anew when it is asked for again."""
+        if self.task is not None:
+            self.cluster.ray.cancel(self.task, force=True)
 
     def wait_stopped(self) -> None:
-        """Return at once: Ray ends the job by itself."""
+        """Return at once: Ray ends the task by itself."""
 
     def error(self) -> str:
         """The last thing the run said, or what Ray says of it."""
-        try:
-            logs = self.cluster.request("GET", f"/api/jobs/{self.number}/logs")["logs"]
-        except (OSError, KeyError, TypeError):
-            logs = ""
-        return last_words(logs, self._message or "Ray says nothing")
+        return self._message
 
 
-def job_name(run: PlannedRun, store: Path) -> str:
-    """The same for the same run and store, so that a second call finds the first one's job."""
-    digest = hashlib.sha256(f"{store}\n{run.dataset}\n{run.key}".encode()).hexdigest()
-    return f"diffkg-recbole-{digest[:20]}"
+def do_run(
+    flags: list[str], dataset: str, name: str, data: list[Any], threads: int
+) -> tuple[int, str, dict[str, Files]]:
+    """A run, on a node.
+
+    Args:
+        flags: of ``diffkg-recbole train``.
+        dataset: its name.
+        name: fingerprint of its files, the key of the node's cache.
+        data: its files, as one object of Ray.
+        threads: for the run.
+
+    Returns:
+        Exit status, output, and the run folders made, by name.
+    """
+    path = _node_cache() / name / dataset
+    if not path.is_dir():
+        import ray
+
+        path.parent.mkdir(exist_ok=True)
+        cached(ray.get(data[0]), path)
+    environment = dict(os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch) / "runs"
+        command = [sys.executable, "-m", "diffkg_recbole.compare.worker", "--watch", *flags,
+                   f"--data_path={path.parent}", f"--store={store}", "--show_progress=False"]
+        # The worker watches its standard input: it ends when this process does.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=scratch,
+                              stderr=subprocess.STDOUT, env=environment) as process:
+            assert process.stdout is not None
+            log = process.stdout.read().decode(errors="replace")
+        folders = {record.parent.name: pack_run(record.parent)
+                   for record in store.glob("*/run.json")}
+        return process.returncode, log[-100_000:], folders
+
+
+def _node_cache() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"diffkg-recbole-data-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder} belongs to another user; remove it or set TMPDIR on the node")
+    return folder

@@ -127,7 +127,7 @@ def test_killed_mid_training_it_goes_on_and_ends_as_if_nothing_had_happened(
 @pytest.mark.parametrize(("text", "flags", "said"), [
     ("datasets: tiny\nmodels: [BRP]\nprotocol: x\n", [], "2 problems; nothing was run"),
     (None, [], "comparison file not found"),
-    (MIXED, ["--ray-address", "head:6379"], "is no address of a Ray dashboard"),
+    (MIXED, ["--ray-address", "http://head:8265"], "is the address of a dashboard"),
 ])
 def test_user_errors_have_status_2_and_run_nothing(tmp_path, capsys, text, flags, said):
     path = tmp_path / "c.yaml"
