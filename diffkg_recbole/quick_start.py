@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from recbole.utils import ModelType, init_logger, init_seed, set_color
+from recbole.utils import ModelType, init_seed, set_color
 from torch.multiprocessing.spawn import ProcessException
 
 from diffkg_recbole import memory_plan, parallel, run_tables
@@ -31,11 +31,15 @@ from diffkg_recbole.data.parts_audit import audit
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
+from diffkg_recbole.run_log import listening, log_file
 from diffkg_recbole.screen import Screen
 from diffkg_recbole.shortage import told_as_user_errors
 from diffkg_recbole.store import DEFAULT_STORE, Run, RunStore, code_hash, graph_hash
+from diffkg_recbole.text import one_line
 from diffkg_recbole.trainer import get_trainer
 from diffkg_recbole.trainer.checkpoint import fill_model, load_checkpoint
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,22 +77,6 @@ class Experiment:
 
 def _dataset_of(loader: Any) -> Any:
     return loader._dataset
-
-
-def _start_logger(config: Config) -> None:
-    """RecBole's logger, anew for every run of a process, its folders made without a race; it
-    writes a file, and what is shown is the screen's."""
-    for folder in (Path("log") / config["model"], Path("log_tensorboard")):
-        folder.mkdir(parents=True, exist_ok=True)
-    root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if isinstance(handler, logging.FileHandler):
-            root.removeHandler(handler)
-    before = root.handlers[:]
-    init_logger(config)
-    for handler in root.handlers[:]:
-        if handler not in before and not isinstance(handler, logging.FileHandler):
-            root.removeHandler(handler)
 
 
 def prepare(config: Config) -> Experiment:
@@ -138,11 +126,11 @@ def run_recbole(
         UserError: anything that is the user's to mend, in one sentence.
     """
     config = Config(model, dataset, config_file_list, config_dict, command_line)
-    _start_logger(config)
     first = rank_and_world(config)[0] == 0
     screen = screen if screen is not None and first else Screen()
     try:
-        with screen.listening(config), parallel.one_sentence_for_a_lost_process():
+        with (listening(config["state"]), screen.listening(config),
+              parallel.one_sentence_for_a_lost_process()):
             result = _run(config, saved, store, resume, screen)
     finally:
         if not config["single_spec"]:
@@ -155,12 +143,7 @@ def run_recbole(
 def _run(
     config: Config, saved: bool, store: str | Path | None, resume: bool, screen: Screen
 ) -> dict[str, Any]:
-    logger = logging.getLogger()
-    logger.info(config)
     experiment = prepare(config)
-    logger.info(experiment.dataset)
-    logger.info(set_color("protocol", "blue") + f": {config['eval_protocol']}  "
-                f"{experiment.audit['used']}  fingerprint {experiment.fingerprint['all'][:12]}")
     run = _open_run(experiment, store, resume) if saved and store is not None else None
     finished, resume_file = _agreed(config, [
         run is not None and run.finished,
@@ -169,14 +152,25 @@ def _run(
     if run is None:
         return {} if finished else _train(experiment, None, saved, resume_file, screen)
     if finished:
-        logger.info(f"This run is finished already (see {run.folder}); its result is returned. "
-                    "Pass --fresh to run it anew.")
+        _log.info(f"This run is finished already (see {run.folder}); its result is returned. "
+                  "Pass --fresh to run it anew.")
         screen.end(run.record, run.folder, found=True)
         return _stored_result(run, config)
-    with run, told_as_user_errors():
-        result = _train(experiment, run, saved, resume_file, screen)
+    result = _train_and_record(experiment, run, resume_file, screen)
     screen.end(run.record, run.folder)
     return result
+
+
+def _train_and_record(
+    experiment: Experiment, run: Run, resume_file: str | None, screen: Screen
+) -> dict[str, Any]:
+    try:
+        with run, told_as_user_errors(), log_file(run.folder / "train.log"):
+            return _train(experiment, run, True, resume_file, screen)
+    except BaseException:
+        if run.replaces_result:
+            _log.warning("the earlier result stands; the same command goes on with the new one")
+        raise
 
 
 def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | None:
@@ -192,10 +186,32 @@ def _open_run(experiment: Experiment, store: str | Path, resume: bool) -> Run | 
     record = run_tables.run_record(config, prints, list(sys.argv))
     runs = RunStore(store)
     run = runs.open(identity, record) if resume else runs.open_fresh(identity, record)
+    problem = run.damage() if run.finished else None
+    if problem:
+        _log.warning(f"run {run.folder.name} was finished, but {problem}; it is run anew")
+        run = runs.open_fresh(identity, record)
     if not run.finished:
+        _check_resumable(run)
         run.write_config(config.plain())
         run.write_audit(experiment.audit)
     return run
+
+
+def _check_resumable(run: Run) -> None:
+    """Start a run over whose state, best model and epochs do not belong together."""
+    if not run.resume_path.is_file():
+        return
+    try:
+        last = load_checkpoint(run.resume_path)
+        done = last["epoch"] + 1
+        if [row["epoch"] for row in run.epochs()[:done]] != list(range(done)):
+            raise ValueError(f"epochs.jsonl lacks epochs before {done}")
+        # a kill may leave a newer best model than the state; its epoch is repeated then
+        if last["best_epoch"] is not None and (
+                load_checkpoint(run.model_path)["epoch"] < last["best_epoch"]):
+            raise ValueError(f"{run.model_path} is not the best model")
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        run.start_over(one_line(error))
 
 
 def _agreed(config: Config, values: list[Any]) -> list[Any]:
@@ -210,12 +226,22 @@ def _train(
     screen: Screen,
 ) -> dict[str, Any]:
     config, logger = experiment.config, logging.getLogger()
+    logger.info(config)
+    logger.info(experiment.dataset)
+    logger.info(set_color("protocol", "blue") + f": {config['eval_protocol']}  "
+                f"{experiment.audit['used']}  fingerprint {experiment.fingerprint['all'][:12]}")
     logger.info(f"{config['model']} on {config['dataset']} "
                 f"{memory_plan.check(config, experiment.dataset)}")
-    model = experiment.build_model()
-    logger.info(model)
-    trainer = experiment.build_trainer(model)
-    _share_checkpoint_path(config, trainer, run)
+    trainer = _build(experiment, run)
+    if resume_file is not None:
+        try:
+            trainer.resume_checkpoint(resume_file)
+        except UserError as error:
+            if run is None:
+                raise
+            run.start_over(str(error))
+            resume_file, trainer = None, _build(experiment, run)
+    logger.info(trainer.model)
 
     def on_epoch(report: dict[str, Any]) -> None:
         if run is not None:
@@ -223,8 +249,6 @@ def _train(
         screen.epoch(report)
 
     trainer.on_epoch = on_epoch
-    if resume_file is not None:
-        trainer.resume_checkpoint(resume_file)
     earlier = [] if run is None or resume_file is None else run.epochs()
     screen.start(config, experiment.audit, earlier)
     trainer.fit(experiment.train_data, experiment.valid_data, saved=saved,
@@ -232,6 +256,7 @@ def _train(
     start = perf_counter()
     test_result = trainer.evaluate(experiment.test_data, load_best_model=saved,
                                    show_progress=config["show_progress"])
+    trainer.tensorboard.close()
     if run is not None:
         _finish(run, experiment, trainer, test_result, perf_counter() - start)
     logger.info(set_color("best valid ", "yellow") + f": {trainer.best_valid_result}")
@@ -242,6 +267,15 @@ def _train(
         "best_valid_result": trainer.best_valid_result,
         "test_result": test_result,
     }
+
+
+def _build(experiment: Experiment, run: Run | None) -> Any:
+    """Model and trainer, which keep their files in the run folder."""
+    trainer = experiment.build_trainer(experiment.build_model())
+    _share_checkpoint_path(experiment.config, trainer, run)
+    if run is not None:
+        trainer.open_tensorboard(run.folder / "tensorboard")
+    return trainer
 
 
 def _share_checkpoint_path(config: Config, trainer: Any, run: Run | None) -> None:

@@ -118,7 +118,7 @@ def summary(
     """Result and cost of a finished run, as ``run.json`` keeps them.
 
     Args:
-        epochs: reports of all epochs, those before an interruption included.
+        epochs: reports of all trained epochs, those before an interruption included.
         test_seconds: seconds of the final evaluation. ``seconds_total`` adds to it the training
             and validation of all epochs; reading the data is not in it.
     """
@@ -127,7 +127,7 @@ def summary(
     parameters = (p.numel() for p in trainer.model.parameters() if p.requires_grad)
     return {
         "epoch": trainer.best_epoch,
-        "epochs_run": epochs[-1]["epoch"] + 1 if epochs else trainer.epochs,
+        "epochs_run": epochs[-1]["epoch"] + 1 if epochs else 0,
         "valid": dict(trainer.best_valid_result or {}),
         "test": dict(test or {}),
         "cost": {

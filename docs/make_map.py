@@ -24,7 +24,7 @@ FLOORS: dict[str, list[str]] = {
     "data in, results kept": ["converters", "store", "statistics", "groups"],
     "mathematics": ["parallel", "model"],
     "one run": ["config", "evaluation", "data", "memory_plan", "trainer", "run_tables",
-                "screen", "quick_start"],
+                "run_log", "screen", "quick_start"],
     "many runs": ["console", "report", "compare", "tune"],
     "commands": ["cli", "__main__", PACKAGE],
 }

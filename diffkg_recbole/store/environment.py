@@ -21,8 +21,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _WITHOUT_RESULTS = frozenset({
     "__init__.py", "__main__.py", "cli", "compare", "console.py", "errors.py", "files.py",
     "groups.py", "memory_plan.py", "needs_recbole.py", "plain.py", "processes.py", "report",
-    "screen.py", "shipped_files.py", "shortage.py", "statistics", "store", "text.py", "tune",
-    "converters",
+    "run_log.py", "screen.py", "shipped_files.py", "shortage.py", "statistics", "store", "text.py",
+    "tune", "converters",
 })
 """Sources that start, store, show and compare runs. All others count, new ones included."""
 _LIBRARIES = ("torch", "recbole", "numpy", "scipy", "pandas", "pyarrow")

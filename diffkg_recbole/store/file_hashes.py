@@ -1,10 +1,12 @@
-"""Hashes of the files of a dataset: whether a run saw the data that lie there now."""
+"""Hashes of files: whether a run saw the data that lie there now, and is as it was finished."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 _SUFFIXES = (".inter", ".user", ".item", ".kg", ".link")
 _BLOCK = 1 << 20
@@ -48,6 +50,34 @@ def sources_hash(folder: Path, leave_out: frozenset[str] = frozenset()) -> str:
             text = path.read_bytes().replace(b"\r\n", b"\n")  # as some checkouts write them
             digest.update(f"{place.as_posix()} {len(text)}\n".encode() + text)
     return digest.hexdigest()
+
+
+def hashes(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """``bytes`` and ``sha256`` of files, by file name."""
+    return {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(
+        str(path), path.stat().st_mtime_ns, path.stat().st_size)}
+        for path in sorted(paths) if path.is_file() and not path.name.startswith(".")}
+
+
+def damage(
+    folder: Path, files: Mapping[str, Mapping[str, Any]] | None, contents: bool = False
+) -> str | None:
+    """What of ``files`` (:func:`hashes`) is not there any more as it was, in words.
+
+    Args:
+        files: None where it was not recorded; then nothing is known to be damaged.
+        contents: whether to read the files, too, and not only to compare their sizes.
+    """
+    for name, was in (files or {}).items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        size = path.stat().st_size
+        if size != was["bytes"]:
+            return f"{name} has {size} bytes instead of {was['bytes']}"
+        if contents and hashes([path])[name]["sha256"] != was["sha256"]:
+            return f"{name} was changed"
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store.environment import code_hash
 from diffkg_recbole.store.identity import run_id
 from diffkg_recbole.store.reading import CorruptRunError, RunRecord
-from diffkg_recbole.store.writing import Run
+from diffkg_recbole.store.writing import Run, complete_swap, lock_path, old_path
 
 DEFAULT_STORE = "runs"
 """Where runs are kept unless the user names another folder."""
@@ -59,24 +60,24 @@ class RunStore:
             RunBusyError: if a live process works on the same run.
             UserError: if the folder's ``run.json`` cannot be read.
         """
+        return self._open(identity, record, fresh=False)
+
+    def _open(self, identity: Mapping[str, Any], record: Mapping[str, Any], fresh: bool) -> Run:
         identifier = run_id(identity["configuration"], identity["fingerprint"],
                             identity.get("code") or code_hash(),
                             identity.get("device", "cpu"))
         folder = self.root / folder_name(record["model"], record["dataset"], identifier)
-        run = Run(folder, {**record, "id": identifier})
+        _recover(folder)
+        run = Run(folder, {**record, "id": identifier}, fresh=fresh)
         if run.id != identifier:
             run.close()
             raise UserError(f"{folder} holds another run ({run.id})")
         return run
 
     def open_fresh(self, identity: Mapping[str, Any], record: Mapping[str, Any]) -> Run:
-        """As :meth:`open`, but what an earlier attempt or result left is removed first."""
-        with self.open(identity, record) as run:
-            aside = run.folder.with_name(f".{run.folder.name}.removed")
-            shutil.rmtree(aside, ignore_errors=True)
-            run.folder.replace(aside)  # at once, or a kill would leave half a run
-            shutil.rmtree(aside)
-        return self.open(identity, record)
+        """As :meth:`open`, but the run is made anew, in a hidden folder that takes the place of
+        an earlier attempt or result when it is finished. One that was interrupted goes on."""
+        return self._open(identity, record, fresh=True)
 
     def scan(self) -> Scan:
         """Every run under the root, ordered by folder name, and every folder that is none.
@@ -89,6 +90,8 @@ class RunStore:
         if not self.root.is_dir():
             raise UserError(f"run store {self.root} is not a folder")
         records, corrupt = [], []
+        for old in self.root.glob(".*.old"):
+            _recover(old.with_name(old.name[1:-len(".old")]))
         for folder in sorted(self.root.iterdir()):
             if not folder.is_dir() or folder.name.startswith("."):
                 continue
@@ -126,6 +129,17 @@ class RunStore:
             problem = f"'{name}' is ambiguous: {names}" if found else f"there is no run '{name}'"
             raise UserError(f"{problem} in {self.root}")
         return found[0]
+
+
+def _recover(folder: Path) -> None:
+    """Bring back a run whose replacement was killed between its two moves."""
+    if not old_path(folder).exists():
+        return
+    try:
+        with FileLock(lock_path(folder)).acquire(timeout=0):
+            complete_swap(folder)
+    except (Timeout, OSError):
+        pass  # being replaced just now, or a store that may only be read
 
 
 def folder_name(model: str, dataset: str, identifier: str) -> str:

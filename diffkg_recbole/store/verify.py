@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.store.file_hashes import damage
 from diffkg_recbole.store.reading import RunRecord
 
 TOLERANCE = 1e-6
@@ -49,6 +50,10 @@ def verify(
                         "be verified")
     if not record.model_path.exists():
         raise UserError(f"run {record.folder.name} has no {record.model_path.name} to evaluate")
+    problem = damage(record.folder, record.get("files"), contents=True)
+    if problem:
+        raise UserError(f"run {record.folder.name} is not as it was finished: {problem}; the "
+                        "command that made it makes it anew")
     checks = []
     if (record.folder / "users.parquet").exists():
         means = record.users().drop(columns=["user", "n_train"]).mean()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -22,9 +24,12 @@ from diffkg_recbole.files import remove_parts, replacing, write_json, write_yaml
 from diffkg_recbole.plain import plain
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import EpochLog, read_lines
+from diffkg_recbole.store.file_hashes import damage, hashes
 
 FORMAT = 1
 SUMMARY_KEYS = ("epoch", "epochs_run", "valid", "test", "cost")
+_CHANGING = ("run.json", "last.pth", "train.log")
+_log = logging.getLogger(__name__)
 
 
 class RunBusyError(UserError):
@@ -40,6 +45,36 @@ def lock_path(folder: Path) -> Path:
     return folder.parent / ".locks" / f"{folder.name}.lock"
 
 
+def fresh_path(folder: Path) -> Path:
+    """Where the successor of a run folder grows until it is finished."""
+    return folder.with_name(f".{folder.name}.fresh")
+
+
+def old_path(folder: Path) -> Path:
+    """Where a run folder waits for a moment while its successor takes its name."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def complete_swap(folder: Path) -> None:
+    """Put the finished successor of a run in its place, or end what a kill left half done.
+
+    The caller holds the lock. If both folders have left their places the successor goes on.
+    """
+    fresh, old = fresh_path(folder), old_path(folder)
+    if _is_finished(fresh):
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.replace(old)
+        fresh.replace(folder)
+    elif old.exists() and not folder.exists():
+        old.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_finished(folder: Path) -> bool:
+    return folder.exists() and _read_record(folder).get("status") == "finished"
+
+
 class Run:
     """A run folder held for writing; made by :meth:`RunStore.open`.
 
@@ -51,13 +86,17 @@ class Run:
     Args:
         folder: the run folder.
         record: what ``run.json`` says beside status and times; an existing file is updated.
+        fresh: make the run anew in a hidden folder, which takes the place of ``folder`` when it
+            is finished. One that was interrupted goes on.
     """
 
-    def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, record: Mapping[str, Any], *, fresh: bool = False) -> None:
+        self._place = folder
+        self.folder = fresh_path(folder) if fresh else folder
+        folder = self.folder
         self._lock: BaseFileLock | None = None
         self.record = _read_record(folder)
-        if self.finished:
+        if self.finished and not fresh:
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._hold()
@@ -68,7 +107,7 @@ class Run:
             raise
 
     def _hold(self) -> None:
-        path = lock_path(self.folder)
+        path = lock_path(self._place)
         path.parent.mkdir(exist_ok=True)
         lock = FileLock(path)
         try:
@@ -76,18 +115,23 @@ class Run:
         except Timeout:
             owner = self.record.get("process") or {}
             raise RunBusyError(
-                f"run {self.folder.name} is being worked on by process {owner.get('pid', '?')} "
+                f"run {self._place.name} is being worked on by process {owner.get('pid', '?')} "
                 f"on {owner.get('host', 'this machine')}; wait for it or stop it") from None
         self._lock = lock
 
     def _start(self, record: Mapping[str, Any]) -> None:
         self.record = _read_record(self.folder)  # may have changed before the lock was held
         if self.finished:
+            if self.folder != self._place:  # killed before it took its place
+                self._take_place()
             self.close()
             return
         remove_parts(self.folder)
         (self.folder / "error.txt").unlink(missing_ok=True)
-        self._epochs = EpochLog(self.folder / "epochs.jsonl")
+        try:
+            self._epochs = EpochLog(self.folder / "epochs.jsonl")
+        except ValueError as error:
+            self.start_over(f"epochs.jsonl is damaged ({error})")
         self.record = {
             **self.record, **plain(record), "format": FORMAT, "status": "running", "error": None,
             "started": self.record.get("started") or _now(), "finished": None,
@@ -115,6 +159,26 @@ class Run:
     def resume_path(self) -> Path:
         """Where the state to resume from belongs; removed when the run finishes."""
         return self.folder / "last.pth"
+
+    @property
+    def replaces_result(self) -> bool:
+        """Whether a finished result stands until this run takes its place."""
+        return self.folder != self._place and self._place.exists()
+
+    def start_over(self, reason: str) -> None:
+        """Forget the epochs and the state to resume from, with a warning that says why."""
+        _log.warning("run %s starts over: %s", self._place.name, reason)
+        self.resume_path.unlink(missing_ok=True)  # first: without it nothing is resumed
+        for name in ("epochs.jsonl", "model.pth"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._epochs = EpochLog(self.folder / "epochs.jsonl")
+
+    def damage(self) -> str | None:
+        """What a finished run lacks of what it held when it finished, in words; by sizes."""
+        missing = [key for key in SUMMARY_KEYS if key not in self.record]
+        if missing:
+            return f"run.json lacks {', '.join(missing)}"
+        return damage(self.folder, self.record.get("files"))
 
     def epochs(self) -> list[dict[str, Any]]:
         """The epochs recorded so far."""
@@ -171,8 +235,18 @@ class Run:
         if recommendations is not None:
             tables.write_table(self.folder / "recommendations.parquet", recommendations,
                                tables.RECOMMENDATIONS)
-        self._end("finished", None, summary)
+        kept = (path for path in self.folder.iterdir() if path.name not in _CHANGING)
+        self.record["files"] = hashes(kept)
+        self.record.update(plain(summary))
+        self._end("finished", None)
         self.resume_path.unlink(missing_ok=True)
+        if self.folder != self._place:
+            self._take_place()
+        self.close()
+
+    def _take_place(self) -> None:
+        complete_swap(self._place)
+        self.folder = self._place
 
     def fail(self, error: BaseException | str) -> None:
         """Mark the run failed; it may be opened again, and then goes on where it stood."""
@@ -182,7 +256,8 @@ class Run:
             with self.replacing("error.txt") as part:
                 part.write_text(text, encoding="utf-8")
             error = f"{type(error).__name__}: {error}"
-        self._end("failed", error, {})
+        self._end("failed", error)
+        self.close()
 
     def close(self) -> None:
         """Let go of the folder; a run that is not finished can be resumed."""
@@ -204,11 +279,9 @@ class Run:
         finally:
             self.close()
 
-    def _end(self, status: str, error: str | None, summary: Mapping[str, Any]) -> None:
-        self.record.update(plain(summary), status=status, error=error, finished=_now(),
-                           process=None)
+    def _end(self, status: str, error: str | None) -> None:
+        self.record.update(status=status, error=error, finished=_now(), process=None)
         self._write_record()
-        self.close()
 
     def _check_writable(self) -> None:
         if self._lock is None:

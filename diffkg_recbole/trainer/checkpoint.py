@@ -70,7 +70,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise DataError(path, "checkpoint not found")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(path, f"cannot be loaded as plain data ({reason})",
                         "a checkpoint written by this plugin") from None

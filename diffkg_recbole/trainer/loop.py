@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from recbole.data.interaction import Interaction
+from recbole.evaluator import Collector, Evaluator
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import AbstractTrainer
+from recbole.utils import WandbLogger, get_local_time
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -17,6 +22,19 @@ from diffkg_recbole.parallel import Part, doing, start_alike, sum_gradients, sum
 from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
 from diffkg_recbole.trainer.finite import LossSums, largest_norm
 from diffkg_recbole.trainer.progress import progress_bar
+
+
+class NoBoard:
+    """Stands for TensorBoard's writer where the curves have no folder to go to."""
+
+    def add_scalar(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    def add_hparams(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class WithoutWrapper(AbstractTrainer):
@@ -60,6 +78,31 @@ class EpochLoop(Trainer):
     """
 
     _epoch: int | None = None  # trained last
+
+    def __init__(self, config: Any, model: Any) -> None:
+        """As RecBole's, without the folders and files that it makes in the working folder."""
+        super(Trainer, self).__init__(config, model)
+        self.logger = logging.getLogger()
+        self.tensorboard: Any = NoBoard()
+        self.wandblogger = WandbLogger(config)
+        for key in ("learner", "learning_rate", "epochs", "stopping_step", "clip_grad_norm",
+                    "valid_metric_bigger", "device", "checkpoint_dir", "enable_amp",
+                    "weight_decay", "eval_type"):
+            setattr(self, key, config[key])
+        self.eval_step: int = min(config["eval_step"], self.epochs)
+        self.valid_metric = config["valid_metric"].lower()
+        self.test_batch_size = config["eval_batch_size"]
+        self.gpu_available = torch.cuda.is_available() and config["use_gpu"]
+        self.enable_scaler = torch.cuda.is_available() and config["enable_scaler"]
+        self.saved_model_file = os.path.join(
+            self.checkpoint_dir, f"{config['model']}-{get_local_time()}.pth")
+        self.start_epoch = self.cur_step = 0
+        self.best_valid_score = -np.inf if self.valid_metric_bigger else np.inf
+        self.best_valid_result: dict | None = None
+        self.train_loss_dict: dict = {}
+        self.optimizer = self._build_optimizer()
+        self.eval_collector, self.evaluator = Collector(config), Evaluator(config)
+        self.item_tensor = self.tot_item_num = None
 
     def _train_epoch(
         self,

@@ -12,6 +12,7 @@ from recbole.trainer import Trainer
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
+from diffkg_recbole.text import one_line
 from diffkg_recbole.trainer.checkpoint import (
     fill_model,
     load_checkpoint,
@@ -51,11 +52,8 @@ class PluginTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: torch.nn.Module) -> None:
-        # RecBole looks, then makes: of two processes that start together one would fail.
-        Path(config["checkpoint_dir"]).mkdir(parents=True, exist_ok=True)
         super().__init__(config, model)
-        # Some models have a single epoch.
-        self.eval_step: int = min(config["eval_step"], self.epochs)
+        self.eval_step = min(config["eval_step"], self.epochs)  # some models have a single one
         self.eval_collector = RankingCollector(config)
         self.evaluator = RankingEvaluator(config, self.eval_collector)
         self.last_file: Path | None = None
@@ -69,6 +67,13 @@ class PluginTrainer(Trainer):
         self._saved_in_epoch = False
         self.best_epoch: int | None = None
         self.stage = FRESH
+
+    def open_tensorboard(self, folder: Path) -> None:
+        """Write TensorBoard's curves into a folder (the first process alone)."""
+        if self.config["single_spec"] or self.config["local_rank"] == 0:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.tensorboard = SummaryWriter(str(folder))
 
     # ---- training ---------------------------------------------------------------------------
 
@@ -251,6 +256,14 @@ class PluginTrainer(Trainer):
         made_by = checkpoint["config"].get("model")
         if made_by != self.config["model"]:
             raise UserError(f"{resume_file} holds a {made_by}, not a {self.config['model']}")
+        try:
+            self._go_on_from(checkpoint)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise UserError(f"{resume_file} holds no state of this training "
+                            f"({type(error).__name__}: {one_line(error)[:200]})") from error
+        self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")
+
+    def _go_on_from(self, checkpoint: dict[str, Any]) -> None:
         self._load_model(checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.load_training_state(checkpoint["training_state"])
@@ -267,4 +280,3 @@ class PluginTrainer(Trainer):
             self.stage = IN_TRAINING
         else:
             self.stage = checkpoint.get("stage", IN_TRAINING)
-        self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -85,8 +80,7 @@ def train(task: Task, report: Report) -> Result:
     if experiment.fingerprint["all"] != task.fingerprint:
         raise DataChangedError(f"the data of '{task.dataset}' are no longer those of the search, "
                                "or a searched key changes them")
-    with _without_curves():
-        return _fit(experiment, report)
+    return _fit(experiment, report)
 
 
 def _fit(experiment: Experiment, report: Report) -> Result:
@@ -111,8 +105,6 @@ def _fit(experiment: Experiment, report: Report) -> Result:
         if not any(words in str(error) for words in _DIVERGED):
             raise
         outcome = "diverged"
-    finally:
-        trainer.tensorboard.close()
     if not scores:
         return Result(outcome, None, None, 0, {}, perf_counter() - start)
     best = float(trainer.best_valid_score)
@@ -121,20 +113,3 @@ def _fit(experiment: Experiment, report: Report) -> Result:
         max(scores) + 1, dict(trainer.best_valid_result), perf_counter() - start,
     )
 
-
-@contextmanager
-def _without_curves() -> Iterator[None]:
-    """Leave no TensorBoard folder of a training that RecBole's trainer is made for meanwhile.
-
-    RecBole names the folder after the program's log file, or else by the second, which two trials
-    may share. A log that takes no line gives it a name of its own.
-    """
-    name = f"tune-{uuid.uuid4().hex}"
-    log = logging.FileHandler(name, delay=True)
-    log.setLevel(logging.CRITICAL + 1)
-    logging.getLogger().addHandler(log)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(log)
-        shutil.rmtree(Path("log_tensorboard") / name, ignore_errors=True)

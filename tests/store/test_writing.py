@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import RunBusyError, RunRecord, RunStore, run_id
+from diffkg_recbole.store.file_hashes import damage
 from tests.run_folders import fingerprint
 
 CONFIGURATION = {"model": "BPR", "learning_rate": 0.1}
@@ -141,19 +143,90 @@ def test_an_exception_marks_the_run_failed_and_the_next_open_clears_it(store):
 
 
 @pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
-def test_open_fresh_forgets_what_was_there(store, status):
+def test_a_fresh_run_takes_the_place_of_what_was_there_when_it_is_finished(store, status):
     with store.open(IDENTITY, RECORD) as run:
         run.append_epoch({"epoch": 0})
         if status == "finished":
             run.finish(SUMMARY)
         elif status == "failed":
             run.fail("broke")
-    with store.open_fresh(IDENTITY, RECORD) as run:
-        assert not run.finished
-        assert run.epochs() == []
+    with store.open_fresh(IDENTITY, RECORD) as fresh:
+        assert not fresh.finished
+        assert fresh.epochs() == []
         with pytest.raises(RunBusyError):
-            store.open(IDENTITY, RECORD)
+            store.open_fresh(IDENTITY, RECORD)
+        assert [record.status == status or status == "interrupted"
+                for record in store.records()] == [True]
+        fresh.finish({**SUMMARY, "epoch": 0})
     assert [p.name for p in store.root.iterdir() if p.name != ".locks"] == [run.folder.name]
+    assert store.records()[0]["epoch"] == 0
+    assert fresh.folder == run.folder
+
+
+def test_a_failing_fresh_run_leaves_the_old_result_and_can_go_on(store):
+    with store.open(IDENTITY, RECORD) as run:
+        run.finish(SUMMARY)
+    fresh = store.open_fresh(IDENTITY, RECORD)
+    fresh.append_epoch({"epoch": 0})
+    assert fresh.replaces_result
+    fresh.fail("broke")
+    assert store.records()[0].finished
+    with store.open_fresh(IDENTITY, RECORD) as fresh:
+        assert fresh.epochs() == [{"epoch": 0}]
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_a_kill_while_folders_change_places_leaves_one_result(store, monkeypatch, moves):
+    """Before, between and after the two moves."""
+    with store.open(IDENTITY, RECORD) as run:
+        run.finish(SUMMARY)
+    fresh = store.open_fresh(IDENTITY, RECORD)
+    replace, left = type(run.folder).replace, [moves]
+
+    def killed_at(path, target):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return replace(path, target)
+
+    monkeypatch.setattr(type(run.folder), "replace", killed_at)
+    with contextlib.suppress(KeyboardInterrupt), fresh:
+        fresh.finish({**SUMMARY, "epoch": 0})
+    monkeypatch.undo()
+    assert [record["epoch"] for record in store.records()] == [1 if moves == 0 else 0]
+    with store.open_fresh(IDENTITY, RECORD) as again:
+        assert again.finished == (moves == 0)  # finished already, it only takes its place
+    assert store.records()[0]["epoch"] == 0
+
+
+@pytest.mark.parametrize("name", ["model.pth", "config.yaml", "epochs.jsonl", "users.parquet"])
+def test_a_finished_run_knows_what_became_of_its_files(store, name):
+    with store.open(IDENTITY, RECORD) as run:
+        run.write_config(CONFIGURATION)
+        run.append_epoch({"epoch": 0})
+        with run.replacing("model.pth") as part:
+            part.write_bytes(b"weights")
+        run.finish(SUMMARY, users=USERS)
+    assert store.open(IDENTITY, RECORD).damage() is None
+    path = run.folder / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert f"{name} has {len(content) - 1} bytes" in store.open(IDENTITY, RECORD).damage()
+    path.unlink()
+    assert store.open(IDENTITY, RECORD).damage() == f"{name} is missing"
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert store.open(IDENTITY, RECORD).damage() is None
+    assert damage(run.folder, run.record["files"], contents=True) == f"{name} was changed"
+
+
+def test_a_damaged_epoch_log_starts_the_run_over(store, caplog):
+    with store.open(IDENTITY, RECORD) as run:
+        run.append_epoch({"epoch": 0})
+        run.resume_path.write_bytes(b"state")
+    (run.folder / "epochs.jsonl").write_text('garbage\n{"epoch": 1}\n')
+    with store.open(IDENTITY, RECORD) as run:
+        assert (run.epochs(), run.resume_path.exists()) == ([], False)
+    assert "starts over: epochs.jsonl is damaged (line 1" in caplog.text
 
 
 def test_a_second_writer_is_refused_while_the_first_lives(store):

@@ -1,6 +1,7 @@
 """From a configuration to a recorded run: results, reloading, resuming, RecBole's own features."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from recbole.trainer import Trainer
 
 import diffkg_recbole
 from diffkg_recbole.cli import main
@@ -26,9 +28,8 @@ def values(tmp_path, monkeypatch):
     return {**write_synthetic(tmp_path / "data"), **FAST}
 
 
-def run(values, **extra):
-    return diffkg_recbole.run("DiffKG", "synthetic", config_dict={**values, **extra},
-                              store="runs")
+def run(values, store="runs", **extra):
+    return diffkg_recbole.run("DiffKG", "synthetic", config_dict={**values, **extra}, store=store)
 
 
 def folder():
@@ -37,7 +38,7 @@ def folder():
 
 
 def test_run_returns_what_recbole_returns_and_records_it(values):
-    result = run(values)
+    result = run(values, state="info")
     assert set(result) == {"best_valid_score", "valid_score_bigger", "best_valid_result",
                            "test_result"}
     record = json.loads((folder() / "run.json").read_text())
@@ -53,8 +54,59 @@ def test_run_returns_what_recbole_returns_and_records_it(values):
     assert rows[0]["graph"]["edges"] > 0
     config = yaml.safe_load((folder() / "config.yaml").read_text())
     assert config["keep_rate"] == 0.5
-    assert (Path("log_tensorboard").is_dir(), Path("log/DiffKG").is_dir()) == (True, True)
-    assert list(Path("log_tensorboard").rglob("events*"))
+    assert list((folder() / "tensorboard").rglob("events*"))
+    assert "DiffKG" in (folder() / "train.log").read_text()
+    assert sorted(path.name for path in Path().iterdir()) == ["data", "runs"]
+
+
+def test_a_host_programs_logging_stays_as_it_was(values, capsys):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    root = logging.getLogger()
+    root.addHandler(handler)
+    before = (root.level, root.handlers[:], handler.filters[:])
+    try:
+        run(values)
+        assert (root.level, root.handlers, handler.filters) == before
+    finally:
+        root.removeHandler(handler)
+    assert [record.levelno for record in heard if record.levelno < logging.WARNING] == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_trainer_starts_as_recboles(values):
+    """Its attributes, but for what RecBole opens in the working folder."""
+    config = Config("BPR", "synthetic", None, {
+        key: value for key, value in values.items() if key not in FAST})
+    experiment = prepare(config)
+    model = experiment.build_model()
+    ours, stock = experiment.build_trainer(model), Trainer(config, model)
+    assert set(vars(stock)) <= set(vars(ours))
+    for name, value in vars(stock).items():
+        if isinstance(value, (int, float, str, bool, dict, type(None))) and "file" not in name:
+            assert getattr(ours, name) == value, name
+
+
+@pytest.mark.parametrize("damage", ["last.pth", "model.pth", "epochs.jsonl"])
+@pytest.mark.parametrize("how", ["truncated", "empty", "other", "text"])
+def test_a_damaged_state_starts_the_run_over(values, tmp_path, damage, how, caplog):
+    whole = run(values)
+    (undisturbed,) = (p for p in Path("runs").iterdir() if not p.name.startswith("."))
+    result = json.loads((undisturbed / "run.json").read_text())["test"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diffkg_recbole.quick_start._finish",
+                      lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(values, store="other")
+    (stopped,) = (p for p in Path("other").iterdir() if not p.name.startswith("."))
+    path = stopped / damage
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"",
+                      "other": b"PK\x03\x04" + content[4:40], "text": b"[1, 2]\n"}[how])
+    again = run(values, store="other")
+    assert again["test_result"] == whole["test_result"] == result
 
 
 def test_tables_agree_with_the_metrics(values):
