@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import reprlib
 from pathlib import Path
 from typing import Any, Callable
 
@@ -19,6 +20,7 @@ import numpy as np
 from diffkg_recbole.errors import DataError
 
 FORMATS = ("coo", "csr", "csc", "lil", "dok", "dia", "bsr")
+_MOST_AXES = 32
 EXPECTED = "a pickled SciPy sparse matrix (" + ", ".join(FORMATS) + ")"
 
 
@@ -62,11 +64,11 @@ class DtypeRecord(Record):
         if isinstance(code, bytes):
             code = code.decode("latin-1")
         if not isinstance(code, str) or len(code) > 8:
-            raise Malformed(f"holds an array of unknown type {code!r}")
+            raise Malformed(f"holds an array of unknown type {reprlib.repr(code)}")
         try:
             plain = np.dtype(code)
         except TypeError:
-            raise Malformed(f"holds an array of unknown type {code!r}") from None
+            raise Malformed(f"holds an array of unknown type {reprlib.repr(code)}") from None
         if plain.kind not in "biufcO":
             raise Malformed(f"holds an array of type {plain}, not of numbers")
         order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
@@ -96,7 +98,7 @@ class BufferRecord(Record):
         if not layout:
             layout = [(len(raw) // max(kind.itemsize, 1),), "C"]
         if layout[1] not in ("C", "F"):
-            raise Malformed(f"holds an array in unknown order {layout[1]!r}")
+            raise Malformed(f"holds an array in unknown order {reprlib.repr(layout[1])}")
         return _array_of(raw, kind, layout[0], layout[1])
 
 
@@ -108,8 +110,9 @@ class SparseRecord(Record):
 
 def _array_of(raw: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
     """Array from its bytes (numbers) or its list (objects), sizes checked first."""
-    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise Malformed(f"holds an array of impossible shape {shape!r}")
+    if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(
+            isinstance(n, int) and 0 <= n < 2**63 for n in shape):
+        raise Malformed(f"holds an array of impossible shape {reprlib.repr(shape)}")
     size = math.prod(shape)
     if dtype.kind == "O":
         if not isinstance(raw, list) or len(raw) != size:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diffkg_recbole.console import FittingTable, escaped, wide_console
-from diffkg_recbole.store import DEFAULT_STORE, RunRecord, RunStore
+from diffkg_recbole.store import DEFAULT_STORE, CorruptRunError, RunRecord, RunStore
 from diffkg_recbole.store.reading import STATUSES
 
 _MARKS = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
@@ -89,9 +89,19 @@ def _listing(records: Sequence[RunRecord], metric: str) -> FittingTable:
             escaped(record.protocol or "-"),
             _text(record.seed), _text(record.get("split_seed")),
             f"[{_MARKS[status]}]{status}[/]",
-            str(record.get("epochs_run", len(record.epochs()))),
+            _epochs(record),
             _text(record.test.get(metric), ".4f"), _text(seconds, ",.1f"))
     return table
+
+
+def _epochs(record: RunRecord) -> str:
+    """How many were trained; of an unfinished run, as its log says."""
+    if "epochs_run" in record.data:
+        return str(record["epochs_run"])
+    try:
+        return str(len(record.epochs()))
+    except CorruptRunError:
+        return "?"
 
 
 def _show(record: RunRecord) -> int:

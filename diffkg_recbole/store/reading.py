@@ -15,9 +15,11 @@ from filelock import FileLock, Timeout
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
+from diffkg_recbole.store.schema import record_problem
 from diffkg_recbole.store.writing import FORMAT, SUMMARY_KEYS, lock_path
 
 STATUSES = ("running", "interrupted", "finished", "failed")
+_LARGEST_TEXT = 10_000_000  # bytes of run.json, config.yaml, audit.json
 _REQUIRED = ("id", "status", "model", "dataset", "fingerprint")
 
 
@@ -48,9 +50,9 @@ class RunRecord:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.data: dict[str, Any] = self._read("run.json", json.loads)
-        problem = _problem(self.data)
+        problem = record_problem(self.data) or _problem(self.data)
         if problem:
-            raise CorruptRunError(self.folder, f"run.json {problem}")
+            raise CorruptRunError(self.folder, f"run.json: {problem}")
 
     def __getitem__(self, key: str) -> Any:
         return self.data[key]
@@ -145,9 +147,10 @@ class RunRecord:
         path = self.folder / "epochs.jsonl"
         if not path.exists():
             return []
+        self._check_file("epochs.jsonl")
         try:
             return read_lines(path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CorruptRunError(self.folder, f"epochs.jsonl: {error}") from error
 
     def config(self) -> dict[str, Any]:
@@ -172,18 +175,28 @@ class RunRecord:
         return self._table("recommendations.parquet")
 
     def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        self._check_file(name, _LARGEST_TEXT)
         try:
             value = parse((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CorruptRunError(self.folder, f"{name} is missing") from None
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            first_line = str(error).splitlines()[0]
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            first_line = (str(error) or type(error).__name__).splitlines()[0]
             raise CorruptRunError(self.folder, f"{name} cannot be read: {first_line}") from error
         if not isinstance(value, dict):
             raise CorruptRunError(self.folder, f"{name} holds no mapping")
         return value
 
+    def _check_file(self, name: str, most: int | None = None) -> None:
+        """A pipe would hang whoever opens it; a huge text is none of ours."""
+        path = self.folder / name
+        if path.exists() and not path.is_file():
+            raise CorruptRunError(self.folder, f"{name} is no regular file")
+        if most is not None and path.exists() and path.stat().st_size > most:
+            raise CorruptRunError(self.folder, f"{name} has more than {most:,} bytes")
+
     def _table(self, name: str) -> pd.DataFrame:
+        self._check_file(name)
         try:
             return tables.read_table(self.folder / name)
         except FileNotFoundError:

@@ -143,10 +143,10 @@ def test_verify_finds_a_changed_user_table(trained, capsys):
     table.loc[0, "hit@10"] = 1 - table.loc[0, "hit@10"]
     table.to_parquet(path)
     try:
-        assert main(["runs", "verify", record.id[:8], "--store", str(trained)]) == 1
+        assert main(["runs", "verify", record.id[:8], "--store", str(trained)]) == 2
     finally:
         path.write_bytes(before)
-    assert "19 of 20 checks equal" in capsys.readouterr().out
+    assert "is not as it was finished: users.parquet" in capsys.readouterr().err
 
 
 def test_verify_refuses_what_it_cannot_evaluate(root, capsys):

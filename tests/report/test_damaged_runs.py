@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -96,3 +97,30 @@ def test_a_file_that_is_not_there_is_no_damage(store: Path) -> None:
     assert "EASE" in [row.label for row in report.sections[0].section.rows]
     assert "EASE is not tested against others: users.parquet is missing." in (
         report.sections[0].notes)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_run_never_ends_the_list_of_runs(
+    store: Path, damage: Damage, capsys: pytest.CaptureFixture
+) -> None:
+    """Named where what is listed cannot be believed; other files are not the list's business."""
+    damage(_bad(store))
+    status = main(["runs", "list", "--store", str(store)])
+    out, said = capsys.readouterr()
+    assert status in (0, 1)
+    assert status == (1 if said else 0)
+    assert "BPR" in out
+    assert "KGAT" in out
+    assert "Traceback" not in said
+    if said:
+        assert said.startswith(f"warning: run folder {_bad(store).name}: ")
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["run.json", "epochs.jsonl", "users.parquet", "config.yaml"])
+def test_a_pipe_in_place_of_a_file_hangs_nothing(store: Path, name: str) -> None:
+    (_bad(store) / name).unlink(missing_ok=True)
+    os.mkfifo(_bad(store) / name)
+    assert main(["runs", "list", "--store", str(store)]) == (1 if name == "run.json" else 0)
+    report = build_report(*RunStore(store).scan())
+    assert [folder for folder, _ in report.corrupt] == [_bad(store).name]
