@@ -50,8 +50,11 @@ def _is_number(value: Any) -> bool:
 def _interval(low: float | None, high: float | None, open_low: bool, open_high: bool) -> str:
     if low is None and high is None:
         return ""
-    left = "(-inf" if low is None else f"{'(' if open_low else '['}{low:g}"
-    right = "inf)" if high is None else f"{high:g}{')' if open_high else ']'}"
+    def shown(end: float) -> str:
+        return str(end) if isinstance(end, int) else f"{end:g}"
+
+    left = "(-inf" if low is None else f"{'(' if open_low else '['}{shown(low)}"
+    right = "inf)" if high is None else f"{shown(high)}{')' if open_high else ']'}"
     return f" in {left}, {right}"
 
 
@@ -121,6 +124,22 @@ def integers(
 
     expected = f"a list of integers of at least {low}, such as [1000]"
     return _field(Rule(expected, description, convert, symbol), default)
+
+
+def numbers(
+    description: str, default: Any = dataclasses.MISSING, *, length: int, low: float = 0
+) -> Any:
+    """A list of ``length`` finite numbers, each at least ``low``."""
+
+    def convert(value: Any) -> list[float]:
+        right = isinstance(value, (list, tuple)) and len(value) == length and all(
+            _is_number(v) and low <= v <= sys.float_info.max for v in value)
+        if not right:
+            raise ValueError
+        return [float(v) for v in value]
+
+    return _field(Rule(f"a list of {length} numbers of at least {low:g}", description, convert),
+                  default)
 
 
 def choice(

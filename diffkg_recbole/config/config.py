@@ -16,6 +16,7 @@ from diffkg_recbole.config.pickles import refuse_pickles
 from diffkg_recbole.config.plain_yaml import ConfigLoader, parse_word, read_yaml
 from diffkg_recbole.config.recbole_keys import check_recbole_keys
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.model.recbole_settings import settings_of
 from diffkg_recbole.shipped_files import config_folder, shipped_root
 from diffkg_recbole.text import checked_dataset_name
 
@@ -155,7 +156,7 @@ class Config(RecBoleConfig):
             raise UserError(f"configuration: {error}") from None
 
     def _check_keys(self) -> None:
-        settings_class = getattr(self.model_class, "settings_class", None)
+        settings_class = settings_of(self.model, self.model_class)
         plugin_keys = set(GeneralSettings.rules()) | set(self.internal_config_dict)
         if settings_class is not None:
             plugin_keys |= set(settings_class.rules())
@@ -183,7 +184,7 @@ class Config(RecBoleConfig):
     def _validate(self) -> None:
         refuse_pickles(self.final_config_dict, self.sources)
         GeneralSettings.from_config(self, self.sources)
-        settings_class = getattr(self.model_class, "settings_class", None)
+        settings_class = settings_of(self.model, self.model_class)
         if settings_class is not None:
             settings_class.from_config(self, self.sources)
 

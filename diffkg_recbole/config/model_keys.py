@@ -14,6 +14,7 @@ from diffkg_recbole.config.plain_yaml import read_yaml
 from diffkg_recbole.config.recbole_keys import CHECKS
 from diffkg_recbole.errors import shown
 from diffkg_recbole.model import get_model
+from diffkg_recbole.model.recbole_settings import settings_of
 from diffkg_recbole.settings import Rule
 from diffkg_recbole.text import near_names
 
@@ -32,7 +33,7 @@ class ModelKeys:
         self.model = model
         model_class: Any = get_model(model)
         self.reads_graph = model_class.type == ModelType.KNOWLEDGE
-        declared = getattr(model_class, "settings_class", None)
+        declared = settings_of(model, model_class)
         self._rules: dict[str, Rule] = {
             **GeneralSettings.rules(), **(declared.rules() if declared else {})}
         files = [folder / "model" / f"{model}.yaml" for folder in (RECBOLE_PROPERTIES, PROPERTIES)]
