@@ -15,7 +15,7 @@ from pathlib import Path
 _COLOUR_CODE = re.compile(r"\x1B(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])")
 
 
-class _Plain(logging.Formatter):
+class Plain(logging.Formatter):
     """Lines without terminal colours."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -47,7 +47,7 @@ def listening(state: str | None) -> Iterator[None]:
 def log_file(path: Path) -> Iterator[None]:
     """Add the log to a file."""
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(_Plain("%(asctime)s %(levelname)s  %(message)s"))
+    handler.setFormatter(Plain("%(asctime)s %(levelname)s  %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

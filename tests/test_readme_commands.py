@@ -27,7 +27,7 @@ NOT_RUN = {
     r"^diffkg-recbole \w+$": "names a command, without what it works on",
     r"pytest|^ruff|^mypy|^mkdocs": "is what .ci/run runs",
     r"python -m benchmarks": "takes hours, or a minute; tests/test_benchmarks.py runs its groups",
-    r"docs/make_map.py": "tests/test_architecture.py calls it; run here, it would change the page",
+    r"docs/make_\w+.py": "tests compare its page; run here, it would change the page",
     r"--ray-address": "needs a Ray cluster; tests/compare/test_ray_jobs.py has a stand-in",
     r"path/to/amazon-book": "KGAT's format; tests/converters read it",
     r"…|\.\.\.|<\w+": "has a place to fill in",

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from diffkg_recbole.cli.summary import print_summary
 from diffkg_recbole.console import duration, wide_console
+from diffkg_recbole.run_log import Plain
 from diffkg_recbole.run_tables import run_label
 from diffkg_recbole.screen import Screen
 from diffkg_recbole.store.key_classes import DISPLAYED
@@ -213,8 +214,8 @@ class _Warnings(logging.Handler):
 
 
 def _recbole_handler() -> logging.Handler:
-    """RecBole's lines: time, level, message."""
+    """RecBole's lines: time, level, message; colours on a terminal alone."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s",
-                                           "%d %b %H:%M"))
+    kind = logging.Formatter if handler.stream.isatty() else Plain
+    handler.setFormatter(kind("%(asctime)-15s %(levelname)s  %(message)s", "%d %b %H:%M"))
     return handler
