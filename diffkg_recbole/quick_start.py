@@ -154,6 +154,7 @@ def _run(
     if finished:
         _log.info(f"This run is finished already (see {run.folder}); its result is returned. "
                   "Pass --fresh to run it anew.")
+        _attach(run, experiment)
         screen.end(run.record, run.folder, found=True)
         return _stored_result(run, config)
     result = _train_and_record(experiment, run, resume_file, screen)
@@ -286,19 +287,36 @@ def _share_checkpoint_path(config: Config, trainer: Any, run: Run | None) -> Non
     (trainer.saved_model_file,) = _agreed(config, [trainer.saved_model_file])
 
 
+def _attach(run: Run, experiment: Experiment) -> None:
+    """Give a finished run the label, and the lists of its best model, that are asked for now."""
+    config = experiment.config
+    label = str(config["label"]) if config["label"] else None
+    if label is not None and label != run.record.get("label"):
+        run.attach(label=label)
+    lacks_lists = not (run.folder / "recommendations.parquet").exists()
+    if config["save_recommendations"] and lacks_lists and config["single_spec"]:
+        trainer = experiment.build_trainer(experiment.build_model())
+        trainer.evaluate(experiment.test_data, model_file=str(run.model_path))
+        run.attach(**_tables(experiment, trainer.evaluator.ranked))
+
+
 def _finish(
     run: Run, experiment: Experiment, trainer: Any, test_result: dict, seconds: float
 ) -> None:
-    ranked, loader, train = trainer.evaluator.ranked, experiment.test_data, experiment.train
-    tables = {}
-    keep = experiment.config["save_recommendations"] and ranked is not None
-    if keep and hasattr(loader, "positives"):
-        tables = {
-            "users": run_tables.user_table(ranked, loader, train, experiment.config),
-            "pairs": run_tables.pair_table(ranked, loader, train, experiment.dataset),
-            "recommendations": run_tables.recommendation_table(ranked, loader, train),
-        }
+    tables = _tables(experiment, trainer.evaluator.ranked)
     run.finish(run_tables.summary(trainer, run.epochs(), test_result, seconds), **tables)
+
+
+def _tables(experiment: Experiment, ranked: Any) -> dict[str, Any]:
+    """Lists and per-user metrics of the test part, where they are wanted and there are any."""
+    loader, train, config = experiment.test_data, experiment.train, experiment.config
+    if not config["save_recommendations"] or ranked is None or not hasattr(loader, "positives"):
+        return {}
+    return {
+        "users": run_tables.user_table(ranked, loader, train, config),
+        "pairs": run_tables.pair_table(ranked, loader, train, experiment.dataset),
+        "recommendations": run_tables.recommendation_table(ranked, loader, train),
+    }
 
 
 def _stored_result(run: Run, config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,5 +123,6 @@ def _conclude(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> int:
         print(f"{len(failed)} of {len(plan.runs)} runs failed; the same command tries them again",
               file=sys.stderr)
         return 1
-    print(f"next: diffkg-recbole report {plan.store.root} --out report")
+    print("next: " + shlex.join(["diffkg-recbole", "report", str(plan.store.root), "--out",
+                                 "report"]))
     return 0

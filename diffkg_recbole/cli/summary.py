@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from diffkg_recbole.config.general import GeneralSettings
+from diffkg_recbole.config.recbole_keys import CHECKS
 from diffkg_recbole.console import FittingTable, escaped, wide_console
+from diffkg_recbole.store import DEFAULT_STORE
 from diffkg_recbole.text import metric_name
 
 
@@ -24,6 +28,21 @@ def _metric_table(record: Mapping[str, Any]) -> FittingTable:
         cells = ["-" if value is None else f"{value:.4f}" for value in values]
         table.add_row(escaped(metric_name(metric)), *cells)
     return table
+
+
+def next_commands(record: Mapping[str, Any], folder: Path) -> list[str]:
+    """What to try after a run: the runs of its store, and another model on the same terms.
+
+    Of the words that made the run, those are carried that hold for every model.
+    """
+    general = (set(GeneralSettings.rules()) | set(CHECKS)) - {"label", "seed"}
+    kept = [word for word in map(str, record.get("command") or [])
+            if word.startswith("--") and word[2:].partition("=")[0] in general]
+    store = [] if str(folder.parent) == DEFAULT_STORE else ["--store", str(folder.parent)]
+    other = "LightGCN" if record.get("model") != "LightGCN" else "BPR"
+    commands = [["runs", "list", *store],
+                ["train", f"--model={other}", f"--dataset={record['dataset']}", *kept, *store]]
+    return [shlex.join(["diffkg-recbole", *words]) for words in commands]
 
 
 def print_summary(record: Mapping[str, Any], folder: Path, console: Console | None = None) -> None:
@@ -45,6 +64,6 @@ def print_summary(record: Mapping[str, Any], folder: Path, console: Console | No
         f"configuration  {folder / 'config.yaml'}",
         f"metrics        {folder / 'run.json'}",
     ]
-    following = ["next: diffkg-recbole runs list",
-                 f"      diffkg-recbole train --model=LightGCN --dataset={record['dataset']}"]
+    following = [f"next: {first}" if place == 0 else f"      {first}"
+                 for place, first in enumerate(next_commands(record, folder))]
     console.print("\n".join(lines + following), highlight=False, markup=False, soft_wrap=True)

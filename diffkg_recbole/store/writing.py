@@ -228,6 +228,36 @@ class Run:
         missing = [key for key in SUMMARY_KEYS if key not in summary]
         if missing:
             raise ValueError(f"the summary of a finished run lacks {missing}")
+        self._write_tables(users, pairs, recommendations)
+        self.record.update(plain(summary))
+        self._end("finished", None)
+        self.resume_path.unlink(missing_ok=True)
+        if self.folder != self._place:
+            self._take_place()
+        self.close()
+
+    def attach(self, label: str | None = None, **frames: pd.DataFrame) -> None:
+        """Change what is attached to a finished run: its label, the tables of :meth:`finish`.
+
+        Raises:
+            RunBusyError: another process works on it.
+        """
+        self._hold()
+        try:
+            self.record = _read_record(self.folder)
+            if frames:
+                self._write_tables(**frames)
+            if label is not None:
+                self.record["label"] = label
+            self._write_record()
+        finally:
+            self.close()
+
+    def _write_tables(
+        self, users: pd.DataFrame | None = None, pairs: pd.DataFrame | None = None,
+        recommendations: pd.DataFrame | None = None,
+    ) -> None:
+        """Write the tables, and note what the finished folder holds."""
         if users is not None:
             tables.write_table(self.folder / "users.parquet", users, tables.users_schema(users))
         if pairs is not None:
@@ -237,12 +267,6 @@ class Run:
                                tables.RECOMMENDATIONS)
         kept = (path for path in self.folder.iterdir() if path.name not in _CHANGING)
         self.record["files"] = hashes(kept)
-        self.record.update(plain(summary))
-        self._end("finished", None)
-        self.resume_path.unlink(missing_ok=True)
-        if self.folder != self._place:
-            self._take_place()
-        self.close()
 
     def _take_place(self) -> None:
         complete_swap(self._place)

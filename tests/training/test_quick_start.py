@@ -241,3 +241,23 @@ def test_a_checkpoint_of_other_data_is_refused(values, tmp_path):
     trainer = exp.build_trainer(exp.build_model())
     with pytest.raises(UserError, match="holds a DiffKG, not a BPR"):
         trainer.resume_checkpoint(folder() / "model.pth")
+
+
+def test_a_second_call_attaches_what_it_asks_for(values):
+    """A label, and lists of the stored model: nothing is trained, the numbers stay."""
+    first = run(values, save_recommendations=False)
+    before = json.loads((folder() / "run.json").read_text())
+    assert not (folder() / "recommendations.parquet").exists()
+    written = (folder() / "model.pth").stat().st_mtime_ns
+    second = run(values, label="mine", save_recommendations=True)
+    after = json.loads((folder() / "run.json").read_text())
+    assert second["test_result"] == first["test_result"]
+    assert (folder() / "model.pth").stat().st_mtime_ns == written
+    changed = {key for key in after if after[key] != before.get(key)}
+    assert (changed, after["label"]) == ({"label", "files"}, "mine")
+    users = pd.read_parquet(folder() / "users.parquet")
+    for name, value in first["test_result"].items():
+        assert users[name].mean() == pytest.approx(value, abs=1e-9)
+    assert len(pd.read_parquet(folder() / "recommendations.parquet")) == len(users)
+    run(values)  # without a label of its own a call leaves the one that is there
+    assert json.loads((folder() / "run.json").read_text())["label"] == "mine"
