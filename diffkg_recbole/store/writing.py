@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -97,6 +98,8 @@ class Run:
         self._lock: BaseFileLock | None = None
         self.record = _read_record(folder)
         if self.finished and not fresh:
+            with contextlib.suppress(OSError):  # left by a kill; the store may be read-only
+                self.resume_path.unlink(missing_ok=True)
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._hold()
