@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_LONGEST_VALUE = 200  # characters of a message
 
-
-def shown(value: Any) -> str:
-    """A value as a message shows it, cut where it is long."""
+def shown(value: Any, most: int = 200) -> str:
+    """A value as a message shows it, of at most so many letters before the dots."""
     text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class UserError(Exception):

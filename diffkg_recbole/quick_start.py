@@ -156,7 +156,7 @@ def _run(
                   "Pass --fresh to run it anew.")
         _attach(run, experiment)
         screen.end(run.record, run.folder, found=True)
-        return _stored_result(run, config)
+        return run_tables.stored_result(run.record, config)
     result = _train_and_record(experiment, run, resume_file, screen)
     screen.end(run.record, run.folder)
     return result
@@ -294,40 +294,23 @@ def _attach(run: Run, experiment: Experiment) -> None:
     if label is not None and label != run.record.get("label"):
         run.attach(label=label)
     lacks_lists = not (run.folder / "recommendations.parquet").exists()
-    if config["save_recommendations"] and lacks_lists and config["single_spec"]:
+    if lacks_lists and config["single_spec"] and run_tables.has_tables(
+            config, experiment.test_data):
         trainer = experiment.build_trainer(experiment.build_model())
         trainer.evaluate(experiment.test_data, model_file=str(run.model_path))
-        run.attach(**_tables(experiment, trainer.evaluator.ranked))
+        run.attach(**_tables(experiment, trainer))
 
 
 def _finish(
     run: Run, experiment: Experiment, trainer: Any, test_result: dict, seconds: float
 ) -> None:
-    tables = _tables(experiment, trainer.evaluator.ranked)
-    run.finish(run_tables.summary(trainer, run.epochs(), test_result, seconds), **tables)
+    run.finish(run_tables.summary(trainer, run.epochs(), test_result, seconds),
+               **_tables(experiment, trainer))
 
 
-def _tables(experiment: Experiment, ranked: Any) -> dict[str, Any]:
-    """Lists and per-user metrics of the test part, where they are wanted and there are any."""
-    loader, train, config = experiment.test_data, experiment.train, experiment.config
-    if not config["save_recommendations"] or ranked is None or not hasattr(loader, "positives"):
-        return {}
-    return {
-        "users": run_tables.user_table(ranked, loader, train, config),
-        "pairs": run_tables.pair_table(ranked, loader, train, experiment.dataset),
-        "recommendations": run_tables.recommendation_table(ranked, loader, train),
-    }
-
-
-def _stored_result(run: Run, config: Config) -> dict[str, Any]:
-    record = run.record
-    valid = record["valid"]
-    return {
-        "best_valid_score": valid.get(config["valid_metric"].lower()),
-        "valid_score_bigger": config["valid_metric_bigger"],
-        "best_valid_result": valid,
-        "test_result": record["test"],
-    }
+def _tables(experiment: Experiment, trainer: Any) -> dict[str, Any]:
+    return run_tables.tables(trainer.evaluator.ranked, experiment.test_data, experiment.train,
+                             experiment.dataset, experiment.config)
 
 
 def run(

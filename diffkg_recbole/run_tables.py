@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,35 @@ def recommendation_table(ranked: RankedUsers, loader: Any, train: Any) -> pd.Dat
     lists = [[t for t, i in zip(names, ids) if i > 0]
              for names, ids in zip(tokens[ranked.items].tolist(), ranked.items.tolist())]
     return pd.DataFrame({"user": users, "items": lists})
+
+
+def has_tables(config: Any, loader: Any) -> bool:
+    """Whether a run keeps tables: they are wanted, and every item is ranked."""
+    return config["save_recommendations"] and hasattr(loader, "positives")
+
+
+def tables(
+    ranked: RankedUsers | None, loader: Any, train: Any, dataset: Any, config: Any
+) -> dict[str, pd.DataFrame]:
+    """The tables of a run by name; none where it keeps none or ranked nothing."""
+    if ranked is None or not has_tables(config, loader):
+        return {}
+    return {
+        "users": user_table(ranked, loader, train, config),
+        "pairs": pair_table(ranked, loader, train, dataset),
+        "recommendations": recommendation_table(ranked, loader, train),
+    }
+
+
+def stored_result(record: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """What ``run_recbole`` returned when the run of a record finished."""
+    valid = record["valid"]
+    return {
+        "best_valid_score": valid.get(config["valid_metric"].lower()),
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": valid,
+        "test_result": record["test"],
+    }
 
 
 def summary(

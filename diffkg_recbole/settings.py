@@ -170,6 +170,11 @@ def boolean(description: str, default: Any = dataclasses.MISSING, *, symbol: str
     return _field(Rule("True or False", description, convert, symbol), default)
 
 
+def rule_of(declared: Any) -> Rule:
+    """The rule of a declared key, such as ``integer("", low=1)``."""
+    return declared.metadata[_RULE]
+
+
 class Settings:
     """Base of declared settings (subclasses are frozen dataclasses)."""
 
@@ -177,7 +182,7 @@ class Settings:
     def rules(cls) -> dict[str, Rule]:
         """Rule of every declared key."""
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-        return {f.name: f.metadata[_RULE] for f in fields}
+        return {f.name: rule_of(f) for f in fields}
 
     @classmethod
     def from_config(
@@ -195,7 +200,7 @@ class Settings:
         """
         values = {}
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            rule: Rule = field.metadata[_RULE]
+            rule = rule_of(field)
             if field.name in config:
                 value = config[field.name]
                 try:

@@ -36,18 +36,19 @@ def import_ray() -> Any:
     Raises:
         UserError: it is not here, or it is the old one that RecBole asks for.
     """
-    line = "pip install 'ray>=2.50'"
     try:
         import ray
     except (ImportError, AttributeError) as error:
-        raise UserError(f"runs on a Ray cluster need Ray 2.50 or newer ({error}): {line}  (pip "
-                        "says that RecBole wants ray<=2.6.3; RecBole's training does not use it)"
-                        ) from None
+        raise _needs_ray(str(error)) from None
     if tuple(int(part) for part in ray.__version__.split(".")[:2]) < (2, 50):
-        raise UserError(f"runs on a Ray cluster need Ray 2.50 or newer, here is {ray.__version__}: "
-                        f"{line}  (pip says that RecBole wants ray<=2.6.3; its training does not "
-                        "use it)")
+        raise _needs_ray(f"here is {ray.__version__}")
     return ray
+
+
+def _needs_ray(found: str) -> UserError:
+    return UserError(f"runs on a Ray cluster need Ray 2.50 or newer ({found}): pip install "
+                     "'ray>=2.50'  (pip says that RecBole wants ray<=2.6.3; RecBole's training "
+                     "does not use it)")
 
 
 class RayLauncher:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def keys_read_by(model_class: type) -> set[str]:
     return keys
 
 
+@lru_cache(maxsize=128)
+def _listed_by_recbole(file: str) -> frozenset[str]:
+    """Keys of one of RecBole's property files, which stay as they were installed."""
+    path = RECBOLE_PROPERTIES / file
+    return frozenset(read_yaml(path)[0]) if path.is_file() else frozenset()
+
+
 def known_keys(model: str, model_class: type, plugin_keys: Iterable[str]) -> set[str]:
     """Every key that may stand in a configuration of this model."""
     files = [
@@ -47,8 +55,7 @@ def known_keys(model: str, model_class: type, plugin_keys: Iterable[str]) -> set
     ]
     keys = set(_UNLISTED) | set(plugin_keys) | keys_read_by(model_class)
     for file in files:
-        if (RECBOLE_PROPERTIES / file).is_file():
-            keys.update(read_yaml(RECBOLE_PROPERTIES / file)[0])
+        keys |= _listed_by_recbole(file)
     for group in ("general", "training", "evaluation", "dataset"):
         keys.update(getattr(argument_list, f"{group}_arguments"))
     return keys

@@ -23,11 +23,35 @@ MOST_DEPTH = 30
 _TAG = "tag:yaml.org,2002:"
 
 
+class _BeyondBounds(yaml.YAMLError):
+    """Valid YAML that is not read: ``problem``, what was ``expected``, and the line."""
+
+    def __init__(self, problem: str, expected: str, line: int) -> None:
+        self.problem, self.expected, self.line = problem, expected, line
+        super().__init__(problem)
+
+
 class ConfigLoader(yaml.SafeLoader):
     """Safe YAML loader that also reads ``1e-3`` as a number, as RecBole's loader does.
 
-    A class of its own: RecBole adds the rule to ``yaml.FullLoader`` for the whole process.
+    It refuses aliases and deep nesting where it meets them, before anything is built of them.
+    (RecBole 1.2.1 registers its resolver on PyYAML's own FullLoader, for the whole process.)
     """
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As PyYAML's, within the bounds."""
+        event = self.peek_event()
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise _BeyondBounds(f"holds the alias '*{event.anchor}'", "the value written out", line)
+        if isinstance(event, yaml.CollectionStartEvent) and self._depth == MOST_DEPTH:
+            raise _BeyondBounds("is nested too deeply", f"at most {MOST_DEPTH} levels", line)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 ConfigLoader.add_implicit_resolver(
@@ -126,8 +150,9 @@ def _text(path: Path, what: str) -> str:
 
 def _checked_node(text: str, path: Path) -> yaml.Node | None:
     try:
-        _check_events(text, path)
         node = yaml.compose(text, Loader=ConfigLoader)
+    except _BeyondBounds as error:
+        raise DataError(path, error.problem, error.expected, error.line) from None
     except yaml.YAMLError as error:
         raise _syntax_error(error, text, path) from None
     if node is not None:
@@ -142,22 +167,6 @@ def _syntax_error(error: yaml.YAMLError, text: str, path: Path) -> DataError:
     if isinstance(position, int):  # a character that YAML does not allow
         line, problem = text.count("\n", 0, position) + 1, f"character {text[position]!r}"
     return DataError(path, f"is not valid YAML: {one_line(problem or error)}", line=line)
-
-
-def _check_events(text: str, path: Path) -> None:
-    """Depth and aliases, seen before anything is built of them."""
-    depth = 0
-    for event in yaml.parse(text, Loader=ConfigLoader):
-        line = event.start_mark.line + 1 if event.start_mark else None
-        if isinstance(event, yaml.AliasEvent):
-            raise DataError(path, f"holds the alias '*{event.anchor}'", "the value written out",
-                            line=line)
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MOST_DEPTH:
-            raise DataError(path, "is nested too deeply", f"at most {MOST_DEPTH} levels", line=line)
 
 
 def _check_values(node: yaml.Node, path: Path) -> None:

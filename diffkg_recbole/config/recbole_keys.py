@@ -7,7 +7,6 @@ check here says in words what was expected, or None where the value is right.
 from __future__ import annotations
 
 import codecs
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from recbole.evaluator.register import metrics_dict
 
 from diffkg_recbole.errors import ConfigurationError
+from diffkg_recbole.settings import boolean, integer, number, rule_of
 from diffkg_recbole.text import near_names
 
 Check = Callable[[Any], "str | None"]
@@ -28,33 +28,35 @@ _LARGEST = 2**31 - 1
 # ---- what a value may be -----------------------------------------------------------------------
 
 
-def flag(value: Any) -> str | None:
-    """True or False."""
-    return None if isinstance(value, bool) else "True or False"
+def ruled(declared: Any) -> Check:
+    """What a declared key (:mod:`diffkg_recbole.settings`) accepts."""
+    rule = rule_of(declared)
+
+    def check(value: Any) -> str | None:
+        try:
+            rule.convert(value)
+        except ValueError:
+            return rule.expected
+        return None
+    return check
+
+
+flag = ruled(boolean(""))
 
 
 def whole(low: int, high: int = _LARGEST) -> Check:
     """An integer in a closed interval."""
-    def check(value: Any) -> str | None:
-        right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if right else f"an integer in [{low}, {high}]"
-    return check
+    return ruled(integer("", low=low, high=high))
 
 
 def real(low: float, *, open_low: bool = False) -> Check:
-    """A number from ``low`` on."""
-    def check(value: Any) -> str | None:
-        right = (isinstance(value, (int, float)) and not isinstance(value, bool)
-                 and low <= value < math.inf and not (open_low and value == low))
-        return None if right else f"a number {'above' if open_low else 'of at least'} {low:g}"
-    return check
+    """A finite number from ``low`` on."""
+    return ruled(number("", low=low, open_low=open_low))
 
 
 def finite(value: Any) -> str | None:
     """Any number but infinity and not-a-number."""
-    right = isinstance(value, (int, float)) and not isinstance(value, bool) and (
-        -math.inf < value < math.inf)
-    return None if right else "a finite number"
+    return ruled(number(""))(value) and "a finite number"
 
 
 def text(value: Any) -> str | None:

@@ -61,8 +61,9 @@ def _check(record: RunRecord) -> None:
 
 def _config_problem(record: RunRecord) -> str | None:
     configuration = record.config()
-    if overgrown(configuration):
-        return overgrown(configuration)
+    too_large = overgrown(configuration)
+    if too_large:
+        return too_large
     canonical_json(configuration)  # raises for what is no plain data, such as a date
     cutoffs = configuration.get("topk")
     cutoffs = [cutoffs] if is_a(cutoffs, int) else cutoffs

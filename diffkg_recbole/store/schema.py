@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from diffkg_recbole import errors
 from diffkg_recbole.text import one_line
 
 _TEXT, _WHOLE, _YES_NO, _MAP, _LIST = str, int, bool, Mapping, list
@@ -33,8 +34,9 @@ def record_problem(data: Mapping[str, Any]) -> str | None:
             return f"'{key}' is {shown(value)}, expected {_TYPE_NAMES[expected]}"
         if isinstance(value, str) and key != "error" and len(value) > _LONGEST:
             return f"'{key}' has {len(value)} letters, at most {_LONGEST} are shown"
-    if overgrown(data):
-        return overgrown(data)
+    too_large = overgrown(data)
+    if too_large:
+        return too_large
     for name in ("id", "model", "dataset"):
         if name in data and not data[name]:
             return f"'{name}' is empty"
@@ -84,6 +86,5 @@ def overgrown(value: Any) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: one line, cut where it is long."""
-    text = one_line(repr(value))
-    return text if len(text) <= 60 else text[:59] + "…"
+    """A value in a report about a file: one line, cut where it is long."""
+    return one_line(errors.shown(value, most=60))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.evaluator import Collector, Evaluator
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import AbstractTrainer
 from recbole.utils import WandbLogger, get_local_time
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from diffkg_recbole.errors import DivergedError, UserError
+from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
 from diffkg_recbole.parallel import Part, doing, start_alike, sum_gradients, sum_over_processes
 from diffkg_recbole.trainer.checkpoint import random_state, restore_random_state
 from diffkg_recbole.trainer.finite import LossSums, largest_norm
@@ -101,7 +101,8 @@ class EpochLoop(Trainer):
         self.best_valid_result: dict | None = None
         self.train_loss_dict: dict = {}
         self.optimizer = self._build_optimizer()
-        self.eval_collector, self.evaluator = Collector(config), Evaluator(config)
+        self.eval_collector = RankingCollector(config)
+        self.evaluator = RankingEvaluator(config, self.eval_collector)
         self.item_tensor = self.tot_item_num = None
 
     def _train_epoch(

@@ -11,7 +11,6 @@ import torch
 from recbole.trainer import Trainer
 
 from diffkg_recbole.errors import UserError
-from diffkg_recbole.evaluation import RankingCollector, RankingEvaluator
 from diffkg_recbole.text import one_line
 from diffkg_recbole.trainer.checkpoint import (
     fill_model,
@@ -54,8 +53,6 @@ class PluginTrainer(Trainer):
     def __init__(self, config: Any, model: torch.nn.Module) -> None:
         super().__init__(config, model)
         self.eval_step = min(config["eval_step"], self.epochs)  # some models have a single one
-        self.eval_collector = RankingCollector(config)
-        self.evaluator = RankingEvaluator(config, self.eval_collector)
         self.last_file: Path | None = None
         self.on_epoch: EpochReport | None = None
         self._generators: list[torch.Generator] = []
