@@ -57,7 +57,7 @@ def test_the_ray_that_recbole_asks_for_is_refused_with_the_line_that_works(tmp_p
     old = types.ModuleType("ray")
     old.__version__ = "2.6.3"
     monkeypatch.setitem(sys.modules, "ray", old)
-    with pytest.raises(UserError, match=r"here is 2\.6\.3: pip install 'ray>=2\.50'"):
+    with pytest.raises(UserError, match=r"\(here is 2\.6\.3\): pip install 'ray>=2\.50'"):
         RayLauncher("auto", tmp_path)
 
 
