@@ -52,16 +52,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The complete rows of an epoch log; a torn last line does not count.
 
     Raises:
-        ValueError: if a line other than the last is no JSON object with an ``"epoch"``.
+        ValueError: if a line other than the last is no JSON object with an ``"epoch"``, or the
+            log is no file (a pipe would hang).
     """
+    if not path.is_file():
+        raise ValueError("is no regular file")
     lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines[:-1], start=1):  # the last piece has no line end: torn
         try:
             row = json.loads(line)
-            if not isinstance(row["epoch"], int):
+            if not isinstance(row["epoch"], int) or row["epoch"] < 0:
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number == len(lines) - 1:
                 break  # a power cut can leave the length without the bytes
             raise ValueError(f"line {number} is not the JSON row of an epoch") from None

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pandas as pd
-import pyarrow as pa
 import yaml
 from filelock import FileLock, Timeout
 
 from diffkg_recbole.errors import UserError
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
-from diffkg_recbole.store.schema import record_problem
+from diffkg_recbole.store.schema import overgrown, record_problem
 from diffkg_recbole.store.writing import FORMAT, SUMMARY_KEYS, lock_path
+from diffkg_recbole.text import one_line
 
 STATUSES = ("running", "interrupted", "finished", "failed")
-_LARGEST_TEXT = 10_000_000  # bytes of run.json, config.yaml, audit.json
+_LARGEST_TEXT, _LARGEST_YAML = 10_000_000, 1_000_000  # bytes; YAML is read slowly
 _REQUIRED = ("id", "status", "model", "dataset", "fingerprint")
 
 
@@ -155,7 +155,7 @@ class RunRecord:
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        return self._read("config.yaml", yaml.safe_load)
+        return self._read("config.yaml", yaml.safe_load, _LARGEST_YAML)
 
     def audit(self) -> dict[str, Any]:
         """The data audit."""
@@ -174,17 +174,22 @@ class RunRecord:
         """``user`` and ``items`` (tokens, best first)."""
         return self._table("recommendations.parquet")
 
-    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-        self._check_file(name, _LARGEST_TEXT)
+    def _read(
+        self, name: str, parse: Callable[[str], Any], most: int = _LARGEST_TEXT
+    ) -> dict[str, Any]:
+        self._check_file(name, most)
         try:
             value = parse((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CorruptRunError(self.folder, f"{name} is missing") from None
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            first_line = (str(error) or type(error).__name__).splitlines()[0]
+        except Exception as error:  # PyYAML's constructors raise anything on a wrong text
+            first_line = one_line((str(error) or type(error).__name__).splitlines()[0])
             raise CorruptRunError(self.folder, f"{name} cannot be read: {first_line}") from error
         if not isinstance(value, dict):
             raise CorruptRunError(self.folder, f"{name} holds no mapping")
+        too_large = overgrown(value)  # a few aliases stand for any number of values
+        if too_large:
+            raise CorruptRunError(self.folder, f"{name} {too_large}")
         return value
 
     def _check_file(self, name: str, most: int | None = None) -> None:
@@ -201,8 +206,9 @@ class RunRecord:
             return tables.read_table(self.folder / name)
         except FileNotFoundError:
             raise CorruptRunError(self.folder, f"{name} is missing") from None
-        except (OSError, pa.ArrowException) as error:
-            raise CorruptRunError(self.folder, f"{name} cannot be read: {error}") from error
+        except Exception as error:  # pyarrow and pandas refuse a damaged table in any way
+            raise CorruptRunError(self.folder,
+                                  f"{name} cannot be read: {one_line(error)[:300]}") from error
 
 
 def _problem(data: dict[str, Any]) -> str | None:

@@ -26,6 +26,8 @@ from diffkg_recbole.plain import plain
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import EpochLog, read_lines
 from diffkg_recbole.store.file_hashes import damage, hashes
+from diffkg_recbole.store.schema import record_problem
+from diffkg_recbole.text import one_line
 
 FORMAT = 1
 SUMMARY_KEYS = ("epoch", "epochs_run", "valid", "test", "cost")
@@ -321,15 +323,23 @@ class Run:
 
 def _read_record(folder: Path) -> dict[str, Any]:
     """What ``run.json`` says; empty where there is none yet."""
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    path = folder / "run.json"
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'run.json'} cannot be read ({error}); remove the folder "
+    try:
+        if not path.is_file():
+            raise ValueError("no regular file")
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); remove the folder "
                         "to run it again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise UserError(f"{folder / 'run.json'} is not a run record of format {FORMAT}")
+        raise UserError(f"{path} is not a run record of format {FORMAT}; remove the folder to run "
+                        "it again")
+    problem = record_problem(record) or next(
+        (f"lacks '{key}'" for key in ("id", "status") if key not in record), None)
+    if problem:
+        raise UserError(f"{path}: {problem}; remove the folder to run it again")
     return record
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from recbole.trainer import Trainer
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, shown
 from diffkg_recbole.text import one_line
 from diffkg_recbole.trainer.checkpoint import (
     fill_model,
@@ -171,7 +171,8 @@ class PluginTrainer(Trainer):
         if eval_data and load_best_model:
             if not self.config["single_spec"]:  # the first process may be writing it yet
                 torch.distributed.barrier()
-            self._load_model(load_checkpoint(model_file or self.saved_model_file))
+            file = model_file or self.saved_model_file
+            fill_model(self.model, load_checkpoint(file), file)
         if not eval_data:
             return None
         self.eval_collector.data_collect(eval_data)
@@ -232,14 +233,6 @@ class PluginTrainer(Trainer):
         if self.config["single_spec"] or self.config["local_rank"] == 0:
             save_checkpoint(state, self.last_file)  # type: ignore[arg-type]
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> None:
-        try:
-            fill_model(self.model, checkpoint)
-        except RuntimeError as error:
-            raise UserError(
-                f"the checkpoint does not fit this model and dataset: {error}"
-            ) from None
-
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Go on after the epoch of a checkpoint.
 
@@ -250,18 +243,18 @@ class PluginTrainer(Trainer):
             UserError: damaged file, or one of another model or dataset.
         """
         checkpoint = load_checkpoint(resume_file)
-        made_by = checkpoint["config"].get("model")
+        made_by = checkpoint.get("config", {}).get("model")
         if made_by != self.config["model"]:
-            raise UserError(f"{resume_file} holds a {made_by}, not a {self.config['model']}")
+            raise UserError(f"{resume_file} holds a {shown(made_by, 60)}, not a {self.config['model']}")
+        fill_model(self.model, checkpoint, resume_file)
         try:
             self._go_on_from(checkpoint)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        except Exception as error:  # torch and NumPy refuse a wrong state in any way
             raise UserError(f"{resume_file} holds no state of this training "
                             f"({type(error).__name__}: {one_line(error)[:200]})") from error
         self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")
 
     def _go_on_from(self, checkpoint: dict[str, Any]) -> None:
-        self._load_model(checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.load_training_state(checkpoint["training_state"])
         self.start_epoch = checkpoint["epoch"] + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,7 +163,7 @@ metrics: [recall@20]
 settings: {epochs: 1, learning_rate: 1e-3}
 models:
   - BPR
-  - {model: KGAT, kg: [original, none], variants: [{n_layers: 3, label: deep}]}
+  - {model: KGAT, kg: [original, none], variants: [{layers: [16]}]}
 """
 
 
@@ -336,6 +337,12 @@ READERS: dict[str, Reader] = {
 }
 
 
+_VALUE = re.compile(rb'"[^"\n]*"|-?\d[\d.eE+-]*|true|false|null')
+HOSTILE = (b"\n", b"\0", b"\t", b"\xff", b"[", b"{}", b"[1]", b": ", b"null", b"NaN", b"-1",
+           b"1e999", b'"\\ud800"', b"\xed\xa0\x80", b"9" * 30, b'""', b"true", b'"x"', b"0.5")
+KINDS = ("flip", "cut", "end", "insert", "repeat", "value", "value")
+
+
 def mutated(content: bytes, draws: list[tuple[str, float, int, bytes]]) -> bytes:
     """A file's bytes after some damages: each a kind, a place (a share), a length, other bytes."""
     changed = bytearray(content)
@@ -350,6 +357,11 @@ def mutated(content: bytes, draws: list[tuple[str, float, int, bytes]]) -> bytes
             del changed[place:]
         elif kind == "insert":
             changed[place:place] = other
+        elif kind == "value":  # of JSON, YAML, and other text
+            found = [*_VALUE.finditer(bytes(changed))]
+            if found:
+                one = found[min(int(share * len(found)), len(found) - 1)]
+                changed[one.start():one.end()] = HOSTILE[length % len(HOSTILE)]
         elif kind == "repeat":
             changed[place:place] = changed[place:place + length]
     return bytes(changed)
@@ -357,6 +369,6 @@ def mutated(content: bytes, draws: list[tuple[str, float, int, bytes]]) -> bytes
 
 def random_damages(rng: np.random.Generator) -> list[tuple[str, float, int, bytes]]:
     """Damages for :func:`mutated`."""
-    return [(str(rng.choice(["flip", "cut", "end", "insert", "repeat"])), float(rng.random()),
+    return [(str(rng.choice(KINDS)), float(rng.random()),
              int(rng.integers(1, 40)), rng.bytes(int(rng.integers(1, 9))))
             for _ in range(int(rng.integers(1, 4)))]
