@@ -9,6 +9,9 @@ from typing import Any
 
 from diffkg_recbole.files import append_whole, replacing
 from diffkg_recbole.plain import plain
+from diffkg_recbole.store.schema import is_a
+
+_NUMBERS = ("losses", "valid", "seconds")
 
 
 class EpochLog:
@@ -62,7 +65,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], start=1):  # the last piece has no line end: torn
         try:
             row = json.loads(line)
-            if not isinstance(row["epoch"], int) or row["epoch"] < 0:
+            if not _is_row(row):
                 raise TypeError
         except (ValueError, KeyError, TypeError, RecursionError):
             if number == len(lines) - 1:
@@ -70,6 +73,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"line {number} is not the JSON row of an epoch") from None
         rows.append(row)
     return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Whether what counts and compares epochs can do so with a row."""
+    return is_a(row["epoch"], int) and row["epoch"] >= 0 and all(
+        isinstance(row.get(part) or {}, dict) for part in ("losses", "valid", "seconds", "graph")
+    ) and all(value is None or isinstance(value, (int, float)) for part in _NUMBERS
+              for value in (row.get(part) or {}).values())
 
 
 def _encode(rows: Sequence[Mapping[str, Any]]) -> bytes:

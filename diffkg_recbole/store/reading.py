@@ -12,6 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from diffkg_recbole.errors import UserError
+from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
 from diffkg_recbole.store.schema import overgrown, record_problem
@@ -190,6 +191,10 @@ class RunRecord:
         too_large = overgrown(value)  # a few aliases stand for any number of values
         if too_large:
             raise CorruptRunError(self.folder, f"{name} {too_large}")
+        try:
+            canonical_json(value)
+        except TypeError as error:  # a date, for one
+            raise CorruptRunError(self.folder, f"{name}: {one_line(error)[:200]}") from None
         return value
 
     def _check_file(self, name: str, most: int | None = None) -> None:

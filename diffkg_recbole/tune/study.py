@@ -141,8 +141,8 @@ class Study:
         if not isinstance(result, dict) or result.get("outcome") not in OUTCOMES:
             return f"{shown(result, 60)} is no result"
         settings, jobs = result.get("settings"), result.get("jobs")
-        names = {parameter.key for parameter in self.search.space.parameters}
-        if not isinstance(settings, dict) or not names <= set(settings):
+        if not isinstance(settings, dict) or not all(
+                p.contains(settings.get(p.key)) for p in self.search.space.parameters):
             return f"its settings are {shown(settings, 60)}"
         if not isinstance(jobs, int) or jobs < 1:
             return f"'jobs' is {shown(jobs, 60)}"
