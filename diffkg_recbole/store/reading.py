@@ -15,6 +15,7 @@ from diffkg_recbole.errors import UserError
 from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
+from diffkg_recbole.store.file_hashes import damage
 from diffkg_recbole.store.schema import overgrown, record_problem
 from diffkg_recbole.store.writing import FORMAT, SUMMARY_KEYS, lock_path
 from diffkg_recbole.text import one_line
@@ -120,6 +121,11 @@ class RunRecord:
     def model_path(self) -> Path:
         """The best checkpoint (the file need not exist)."""
         return self.folder / "model.pth"
+
+    def damage(self) -> str | None:
+        """What of the files that a finished run held is not as it was, in words; large files are
+        known by their size."""
+        return damage(self.folder, self.data.get("files"))
 
     def matches(self, **wanted: Any) -> bool:
         """Whether the run has these values; a list, tuple or set allows any of its values."""

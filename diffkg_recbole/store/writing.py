@@ -179,7 +179,8 @@ class Run:
         self._epochs = EpochLog(self.folder / "epochs.jsonl")
 
     def damage(self) -> str | None:
-        """What a finished run lacks of what it held when it finished, in words; by sizes."""
+        """What a finished run lacks of what it held when it finished, in words; large
+        files by their size."""
         missing = [key for key in SUMMARY_KEYS if key not in self.record]
         if missing:
             return f"run.json lacks {', '.join(missing)}"
