@@ -13,6 +13,12 @@ def shown(value: Any, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def visible(text: str) -> str:
+    """Text in which no character can end a line, steer a terminal or fail to be written."""
+    return "".join(letter if letter.isprintable() else
+                   letter.encode("unicode_escape").decode("ascii") for letter in text)
+
+
 class UserError(Exception):
     """Something outside the program is wrong; the message says what and what was expected.
 
@@ -39,8 +45,8 @@ class ConfigurationError(UserError):
     def __init__(self, key: str, value: Any, expected: str, source: str | None = None) -> None:
         self.key, self.value, self.expected, self.source = key, value, expected, source
         where = f" ({source})" if source else ""
-        super().__init__(f"configuration key '{key}': {shown(value)} is not allowed{where}; "
-                         f"expected {expected}")
+        super().__init__(visible(f"configuration key '{key}': {shown(value)} is not allowed{where}"
+                                 f"; expected {expected}"))
 
 
 class DataError(UserError):
@@ -66,4 +72,4 @@ class DataError(UserError):
         elif numbers:
             where += f", lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
         tail = f"; expected {expected}" if expected else ""
-        super().__init__(f"{where}: {problem}{tail}")
+        super().__init__(visible(f"{where}: {problem}{tail}"))

@@ -396,7 +396,10 @@ def evaluate_checkpoint(model_file: str | Path) -> dict[str, float]:
 def _config_of(checkpoint: dict[str, Any], model_file: str | Path) -> Config:
     if "config" not in checkpoint:
         raise DataError(model_file, "holds no configuration", "a checkpoint of a run")
-    return Config(config_dict=checkpoint["config"])
+    try:
+        return Config(config_dict=checkpoint["config"])
+    except UserError as error:
+        raise DataError(model_file, f"its configuration cannot be used ({error})") from None
 
 
 __all__ = ["Experiment", "evaluate_checkpoint", "get_model", "load_data_and_model", "prepare",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -26,17 +27,23 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start:error.end]
-    return "".join(_ASCII.get(letter, "?") for letter in letters), error.end
+    return "".join(_ASCII.get(letter, surrogate_escaped(letter) if "\ud800" <= letter <= "\udfff"
+                              else "?") for letter in letters), error.end
 
 
 codecs.register_error(ASCII_FORM, _in_ascii)
+
+
+def surrogate_escaped(text: str) -> str:
+    """Text whose lone surrogates, which no encoding can write, are ``\\ud800`` in letters."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(value: object) -> str:
     """Any text on one line without control characters, which could steer a terminal."""
     visible = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter
                       for letter in str(value))
-    return " ".join(visible.split())
+    return surrogate_escaped(" ".join(visible.split()))
 
 
 def metric_name(metric: str) -> str:
@@ -56,7 +63,9 @@ def flag_text(value: Any) -> str:
     """A value as ``--key=value`` holds it: what the command line reads back as the same."""
     if value is None:
         return "null"
-    return value if isinstance(value, str) else repr(value)
+    if not isinstance(value, str) or surrogate_escaped(value) != value:
+        return ascii(value)  # a lone surrogate is no word of a command line
+    return value
 
 
 def checked_dataset_name(name: str) -> str:

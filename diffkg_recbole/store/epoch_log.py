@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkg_recbole.files import append_whole, replacing
+from diffkg_recbole.files import append_whole, json_text, replacing
 from diffkg_recbole.plain import plain
 from diffkg_recbole.store.schema import is_a
 
@@ -84,4 +84,4 @@ def _is_row(row: Any) -> bool:
 
 
 def _encode(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+    return b"".join(json_text(row).encode() + b"\n" for row in rows)

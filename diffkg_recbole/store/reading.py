@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, visible
 from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
@@ -35,7 +35,7 @@ class CorruptRunError(UserError):
 
     def __init__(self, folder: Path, reason: str) -> None:
         self.folder, self.reason = folder, reason
-        super().__init__(f"run folder {folder.name}: {reason}")
+        super().__init__(visible(f"run folder {folder.name}: {reason}"))
 
 
 class RunRecord:

@@ -284,7 +284,7 @@ class Run:
         if isinstance(error, BaseException):
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             with self.replacing("error.txt") as part:
-                part.write_text(text, encoding="utf-8")
+                part.write_text(text, encoding="utf-8", errors="backslashreplace")
             error = f"{type(error).__name__}: {error}"
         self._end("failed", error)
         self.close()

@@ -245,7 +245,8 @@ class PluginTrainer(Trainer):
         checkpoint = load_checkpoint(resume_file)
         made_by = checkpoint.get("config", {}).get("model")
         if made_by != self.config["model"]:
-            raise UserError(f"{resume_file} holds a {shown(made_by, 60)}, not a {self.config['model']}")
+            raise UserError(f"{resume_file} holds a {shown(made_by, 60)}, not a "
+                            f"{self.config['model']}")
         fill_model(self.model, checkpoint, resume_file)
         try:
             self._go_on_from(checkpoint)
@@ -266,6 +267,8 @@ class PluginTrainer(Trainer):
         if "random" in checkpoint:
             restore_random_state(checkpoint["random"])
             self._pending_generators = checkpoint["generators"]
+            for state in self._pending_generators:
+                torch.Generator().set_state(state.cpu())  # raises here if it is none
         if not self._ends_training(checkpoint["epoch"]):  # of a training of fewer epochs, too
             self.stage = IN_TRAINING
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ RESULT = "result"
 """Name of what a trial notes when it has ended: a :class:`Result`, ``settings``, ``jobs``, and
 ``error`` where it failed."""
 _AGAIN = "run again"  # number of the failed or interrupted trial that this one repeats
+_CREATES_TRIAL = 4  # in Optuna's journals
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -122,7 +124,12 @@ class Study:
                          "anew")
 
     def _check(self) -> None:
-        """Every trial holds what the rest of a search reads of it."""
+        """Every trial is there, and holds what the rest of a search reads of it."""
+        made = sum(json.loads(line).get("op_code") == _CREATES_TRIAL
+                   for line in self.path.read_bytes().splitlines())
+        there = len(self.study.get_trials(deepcopy=False))
+        if made != there:  # Optuna passes over what belongs to nothing
+            raise self._unreadable(f"it has {made} trials, of which {there} belong to it")
         numbers = set()
         for trial in self.study.get_trials(deepcopy=False):
             numbers.add(trial.number)
