@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ def visible(text: str) -> str:
     """Text in which no character can end a line, steer a terminal or fail to be written."""
     return "".join(letter if letter.isprintable() else
                    letter.encode("unicode_escape").decode("ascii") for letter in text)
+
+
+def surrogate_escaped(text: str) -> str:
+    """Text whose lone surrogates, which no encoding can write, are ``\\ud800`` in letters."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class UserError(Exception):

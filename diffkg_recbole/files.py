@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from diffkg_recbole.errors import surrogate_escaped
 from diffkg_recbole.plain import plain
 from diffkg_recbole.shortage import naming
-from diffkg_recbole.text import surrogate_escaped
 
 _PART = ".part"
 

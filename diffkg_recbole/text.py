@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, surrogate_escaped
 
 _METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
                  "precision": "Precision", "gauc": "GAUC", "itemcoverage": "ItemCoverage",
@@ -32,11 +31,6 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(ASCII_FORM, _in_ascii)
-
-
-def surrogate_escaped(text: str) -> str:
-    """Text whose lone surrogates, which no encoding can write, are ``\\ud800`` in letters."""
-    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from recbole.trainer import Trainer
 
-from diffkg_recbole.errors import UserError, shown
+from diffkg_recbole.errors import UserError
 from diffkg_recbole.text import one_line
 from diffkg_recbole.trainer.checkpoint import (
     fill_model,
@@ -158,6 +159,12 @@ class PluginTrainer(Trainer):
             report.update(self.model.epoch_report())
         return report
 
+    def _add_hparam_to_tensorboard(self, best_valid_result: Any) -> None:
+        """As RecBole's; settings with lone surrogates, which TensorBoard's files cannot hold, are
+        left out there."""
+        with suppress(UnicodeEncodeError):
+            super()._add_hparam_to_tensorboard(best_valid_result)
+
     # ---- evaluation -------------------------------------------------------------------------
 
     def evaluate(
@@ -245,7 +252,7 @@ class PluginTrainer(Trainer):
         checkpoint = load_checkpoint(resume_file)
         made_by = checkpoint.get("config", {}).get("model")
         if made_by != self.config["model"]:
-            raise UserError(f"{resume_file} holds a {shown(made_by, 60)}, not a "
+            raise UserError(f"{resume_file} holds a {one_line(made_by)[:60]}, not a "
                             f"{self.config['model']}")
         fill_model(self.model, checkpoint, resume_file)
         try:
