@@ -1,8 +1,9 @@
 """A long run over the readers of foreign files: ``python -m tests.fuzz --reader NAME --runs N``.
 
-With atheris (``pip install atheris``), the inputs follow the branches that they reach; without it
-(``--random``) they are damages drawn at random. The first input that is neither read nor properly
-refused ends the run with its traceback and is kept as ``crash-...``.
+With atheris (``pip install atheris``), the inputs follow the branches that they reach, of one
+reader; the first input that is neither read nor properly refused ends the run with its traceback
+and is kept as ``crash-...``. Without it (``--random``) they are damages drawn at random, for every
+reader whose name begins so, and all problems are listed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--reader", default="", help="only readers whose name begins so")
+    parser.add_argument("--reader", default="", help="name of a reader, or its beginning")
     parser.add_argument("--runs", type=int, default=1000, help="inputs for each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", action="store_true", help="without atheris")
@@ -33,8 +34,11 @@ def main(words: list[str]) -> int:
             from tests.fuzz.readers import READERS
     from tests.fuzz.readers import READERS
     chosen = [name for name in READERS if name.startswith(arguments.reader)]
-    run = _at_random if arguments.random else _guided
-    return max(run(name, arguments) for name in chosen)
+    if not chosen:
+        parser.error("there is no such reader; there are: " + "; ".join(READERS))
+    if arguments.random:
+        return max(_at_random(name, arguments) for name in chosen)
+    return _guided(arguments.reader if arguments.reader in chosen else chosen[0], arguments)
 
 
 def _prepared(name: str, root: Path) -> tuple[Path, Path, bytes]:
