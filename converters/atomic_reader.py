@@ -160,6 +160,9 @@ def _read_table(folder: SourceFolder, file: str, columns: list[str]) -> pd.DataF
         raise DataError(path, "is not UTF-8 text", "a tab-separated text file", line) from None
     header = content.split(b"\n", 1)[0].decode("utf-8-sig").split("\t")
     names = [word.split(":")[0] for word in header]
+    for word in names:
+        if names.count(word) > 1:
+            raise DataError(path, f"column '{word}' stands twice", "each column once", 1)
     for column in columns:
         if column not in names:
             raise DataError(path, f"has the columns {', '.join(header)}",

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from diffkg_recbole.errors import ConfigurationError, DataError
+from diffkg_recbole.text import one_line
 
 from .atomic_writer import COLUMNS, PARTS
 
@@ -120,9 +121,9 @@ def _around_block(text: str, path: Path) -> tuple[str | None, str | None]:
 def _mapping(text: str, path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except Exception as error:  # PyYAML's constructors raise anything on a wrong text
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
+        problem = one_line(getattr(error, "problem", None) or error)
         raise DataError(path, f"is not valid YAML: {problem}", "lines 'key: value'",
                         mark.line + 1 if mark else None) from None
     if values is not None and not isinstance(values, dict):

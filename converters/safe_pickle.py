@@ -18,6 +18,7 @@ from typing import Any, Callable
 import numpy as np
 
 from diffkg_recbole.errors import DataError
+from diffkg_recbole.text import one_line
 
 FORMATS = ("coo", "csr", "csc", "lil", "dok", "dia", "bsr")
 _MOST_AXES = 32
@@ -258,7 +259,7 @@ def load_inert(content: bytes, path: Path) -> SparseRecord:
     except Malformed as error:
         raise DataError(path, str(error), EXPECTED) from None
     except Exception as error:  # a damaged pickle can fail in any way; all mean the same
-        detail = f"{type(error).__name__}: {error}".strip(": ")
+        detail = f"{type(error).__name__}: {one_line(error)[:200]}".strip(": ")
         raise DataError(path, f"is not a readable pickle ({detail})", EXPECTED) from None
     if not isinstance(loaded, SparseRecord):
         kind = {ArrayRecord: "dense NumPy array", BufferRecord: "dense NumPy array",

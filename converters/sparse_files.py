@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from diffkg_recbole.errors import DataError
+from diffkg_recbole.text import one_line
 
 from .integer_text import ID_LIMIT
 from .safe_pickle import (
@@ -56,6 +57,9 @@ def parse_matrix(content: bytes, path: Path) -> Coordinates:
         _check(matrix)
     except Malformed as error:
         raise DataError(path, str(error), EXPECTED) from None
+    except Exception as error:  # NumPy refuses wrong types and numbers in many ways
+        raise DataError(path, f"describes no matrix ({type(error).__name__}: "
+                              f"{one_line(ascii(str(error)))[:200]})", EXPECTED) from None
     return matrix
 
 

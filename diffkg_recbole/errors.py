@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,17 @@ def shown(value: Any, most: int = 200) -> str:
     """A value as a message shows it, of at most so many letters before the dots."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def visible(text: str) -> str:
+    """Text in which no character can end a line, steer a terminal or fail to be written."""
+    return "".join(letter if letter.isprintable() else
+                   letter.encode("unicode_escape").decode("ascii") for letter in text)
+
+
+def surrogate_escaped(text: str) -> str:
+    """Text whose lone surrogates, which no encoding can write, are ``\\ud800`` in letters."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class UserError(Exception):
@@ -39,8 +51,8 @@ class ConfigurationError(UserError):
     def __init__(self, key: str, value: Any, expected: str, source: str | None = None) -> None:
         self.key, self.value, self.expected, self.source = key, value, expected, source
         where = f" ({source})" if source else ""
-        super().__init__(f"configuration key '{key}': {shown(value)} is not allowed{where}; "
-                         f"expected {expected}")
+        super().__init__(visible(f"configuration key '{key}': {shown(value)} is not allowed{where}"
+                                 f"; expected {expected}"))
 
 
 class DataError(UserError):
@@ -66,4 +78,4 @@ class DataError(UserError):
         elif numbers:
             where += f", lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
         tail = f"; expected {expected}" if expected else ""
-        super().__init__(f"{where}: {problem}{tail}")
+        super().__init__(visible(f"{where}: {problem}{tail}"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from diffkg_recbole.errors import surrogate_escaped
 from diffkg_recbole.plain import plain
 from diffkg_recbole.shortage import naming
 
@@ -76,11 +77,16 @@ def remove_parts(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def json_text(value: Any, **options: Any) -> str:
+    """Plain data as JSON with letters as they are; lone surrogates, which UTF-8 lacks, escaped."""
+    return surrogate_escaped(json.dumps(value, ensure_ascii=False, **options))
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write plain JSON, indented, atomically."""
     with replacing(path) as part:
-        text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(json_text(plain(value), indent=1, allow_nan=False) + "\n",
+                        encoding="utf-8")
 
 
 def write_yaml(path: str | Path, value: Mapping[str, Any]) -> None:

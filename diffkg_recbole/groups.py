@@ -144,6 +144,12 @@ def user_group_metrics(
     return table.reset_index(drop=True)
 
 
+def longest_list(record: RunRecord) -> int:
+    """The largest cut-off of a run, to which it recorded ranks."""
+    cutoffs = record.config().get("topk") or [0]
+    return max(cutoffs) if isinstance(cutoffs, list) else cutoffs
+
+
 def item_group_recall(record: RunRecord, grouping: Grouping, k: int) -> pd.DataFrame:
     """Share of the test pairs in each group of items that the model ranked among its first k.
 
@@ -158,7 +164,7 @@ def item_group_recall(record: RunRecord, grouping: Grouping, k: int) -> pd.DataF
     Raises:
         UserError: if k is beyond the ranks that the run recorded.
     """
-    longest = max(record.config().get("topk") or [0])
+    longest = longest_list(record)
     if not 1 <= k <= longest:
         raise UserError(f"run {record.folder.name} recorded ranks up to {longest}, not {k}")
     pairs = record.pairs()

@@ -28,7 +28,7 @@ from diffkg_recbole.config import Config
 from diffkg_recbole.data import create_dataset, data_preparation
 from diffkg_recbole.data.fingerprint import fingerprint
 from diffkg_recbole.data.parts_audit import audit
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import DataError, UserError
 from diffkg_recbole.model import get_model
 from diffkg_recbole.parallel import rank_and_world
 from diffkg_recbole.run_log import listening, log_file
@@ -379,19 +379,27 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
         config, model, dataset, train_data, valid_data, test_data.
     """
     checkpoint = load_checkpoint(model_file)
-    experiment = prepare(Config(config_dict=checkpoint["config"]))
+    experiment = prepare(_config_of(checkpoint, model_file))
     model = experiment.build_model()
-    fill_model(model, checkpoint)
+    fill_model(model, checkpoint, model_file)
     return (experiment.config, model, experiment.dataset, experiment.train_data,
             experiment.valid_data, experiment.test_data)
 
 
 def evaluate_checkpoint(model_file: str | Path) -> dict[str, float]:
     """Test metrics of a checkpoint, computed anew on the data its configuration names."""
-    checkpoint = load_checkpoint(model_file)
-    experiment = prepare(Config(config_dict=checkpoint["config"]))
+    experiment = prepare(_config_of(load_checkpoint(model_file), model_file))
     trainer = experiment.build_trainer(experiment.build_model())
     return dict(trainer.evaluate(experiment.test_data, model_file=str(model_file)))
+
+
+def _config_of(checkpoint: dict[str, Any], model_file: str | Path) -> Config:
+    if "config" not in checkpoint:
+        raise DataError(model_file, "holds no configuration", "a checkpoint of a run")
+    try:
+        return Config(config_dict=checkpoint["config"])
+    except UserError as error:
+        raise DataError(model_file, f"its configuration cannot be used ({error})") from None
 
 
 __all__ = ["Experiment", "evaluate_checkpoint", "get_model", "load_data_and_model", "prepare",

@@ -46,7 +46,8 @@ def listening(state: str | None) -> Iterator[None]:
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Add the log to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True,
+                                  errors="backslashreplace")
     handler.setFormatter(Plain("%(asctime)s %(levelname)s  %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

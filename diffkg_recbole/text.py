@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, surrogate_escaped
 
 _METRIC_NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit", "mrr": "MRR", "map": "MAP",
                  "precision": "Precision", "gauc": "GAUC", "itemcoverage": "ItemCoverage",
@@ -26,7 +26,8 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start:error.end]
-    return "".join(_ASCII.get(letter, "?") for letter in letters), error.end
+    return "".join(_ASCII.get(letter, surrogate_escaped(letter) if "\ud800" <= letter <= "\udfff"
+                              else "?") for letter in letters), error.end
 
 
 codecs.register_error(ASCII_FORM, _in_ascii)
@@ -36,7 +37,7 @@ def one_line(value: object) -> str:
     """Any text on one line without control characters, which could steer a terminal."""
     visible = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter
                       for letter in str(value))
-    return " ".join(visible.split())
+    return surrogate_escaped(" ".join(visible.split()))
 
 
 def metric_name(metric: str) -> str:
@@ -56,7 +57,9 @@ def flag_text(value: Any) -> str:
     """A value as ``--key=value`` holds it: what the command line reads back as the same."""
     if value is None:
         return "null"
-    return value if isinstance(value, str) else repr(value)
+    if not isinstance(value, str) or surrogate_escaped(value) != value:
+        return ascii(value)  # a lone surrogate is no word of a command line
+    return value
 
 
 def checked_dataset_name(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diffkg_recbole.console import FittingTable, escaped, wide_console
+from diffkg_recbole.files import json_text
 from diffkg_recbole.store import DEFAULT_STORE, CorruptRunError, RunRecord, RunStore
 from diffkg_recbole.store.reading import STATUSES
 
@@ -64,8 +64,8 @@ def _list(store: RunStore, arguments: argparse.Namespace) -> int:
     chosen = [record for record in records if record.matches(**wanted)]
     if arguments.json:
         for record in chosen:
-            print(json.dumps({**record.data, "status": record.status,
-                              "folder": record.folder.name}, ensure_ascii=False))
+            print(json_text({**record.data, "status": record.status,
+                             "folder": record.folder.name}))
     else:
         wide_console().print(_listing(chosen, arguments.metric))
         print(f"{len(chosen)} of {len(records)} runs in {store.root}")
@@ -170,7 +170,7 @@ def _print_mapping(console: Console, title: str, values: Mapping[str, Any] | Non
     width = max(len(str(key)) for key in values)
     for key, value in values.items():
         as_json = isinstance(value, (dict, list)) or not str(value).isprintable()
-        text = json.dumps(value, ensure_ascii=False) if as_json else value
+        text = json_text(value) if as_json else value
         console.print(f"  {key!s:<{width}}  {text}", highlight=False, markup=False,
                       soft_wrap=True)
 

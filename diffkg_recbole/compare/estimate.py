@@ -45,9 +45,9 @@ def past_runs(records: Iterable[RunRecord]) -> Iterator[PastRun]:
             configuration = record.config()
         except CorruptRunError:
             continue
-        epochs = max(1, record.get("epochs_run") or 1)
+        epochs, limit = max(1, record.get("epochs_run") or 1), configuration.get("epochs")
         yield PastRun(record.model, record.dataset, _kind(determining(configuration)),
-                      configuration.get("epochs") or epochs, epochs, seconds)
+                      limit if limit and isinstance(limit, int) else epochs, epochs, seconds)
 
 
 def _kind(configuration: dict[str, Any]) -> str:

@@ -56,7 +56,8 @@ class PlannedRun:
         return [f"--{key}={flag_text(value)}" for key, value in values.items()]
 
     def is_recorded_in(self, record: RunRecord, same_files: bool = True) -> bool:
-        """Whether a run folder holds this run: same configuration, same code, same files.
+        """Whether a run folder holds this run: same configuration, same code, same files,
+        and, where it is finished, as it was when it finished.
 
         Args:
             same_files: False accepts other files, which may still hold the same pairs.
@@ -70,6 +71,8 @@ class PlannedRun:
             return False
         if self.device is not None and record.get("device") != self.device:
             return False
+        if record.finished and record.damage():
+            return False  # the training makes it anew
         try:
             return configuration_key(record.config()) == self.key
         except CorruptRunError:

@@ -105,9 +105,10 @@ def active_table(active: Iterable[Active], metric: str) -> FittingTable:
             table.add_row(escaped(run.label), escaped(run.dataset), str(run.seed), "loading",
                           "", "", "", "", since)
             continue
-        scores = [row["valid"][metric] for row in rows if metric in (row.get("valid") or {})]
+        scores = [row["valid"][metric] for row in rows
+                  if (row.get("valid") or {}).get(metric) is not None]
         losses = [v for v in (rows[-1].get("losses") or {}).values() if v is not None]
-        pace = [sum((row.get("seconds") or {}).values()) for row in rows]
+        pace = [sum(v or 0 for v in (row.get("seconds") or {}).values()) for row in rows]
         table.add_row(
             escaped(run.label), escaped(run.dataset), str(run.seed),
             f"{rows[-1]['epoch'] + 1}/{run.epochs}",

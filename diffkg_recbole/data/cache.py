@@ -17,7 +17,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -41,7 +40,6 @@ SETTINGS = (
     "seq_separator", "threshold", "unload_col", "user_inter_num_interval", "val_interval",
 )
 _FEATURES = ("inter_feat", "user_feat", "item_feat", "kg_feat")
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 def cache_folder(dataset_path: Path) -> Path:
@@ -98,15 +96,18 @@ class DatasetCache:
             data: dataset before anything was read.
         """
         try:
+            if not self.path.is_file():  # opening a pipe would wait for ever
+                return False
             with np.load(self.path, allow_pickle=False) as archive:
                 description = json.loads(str(archive["description"]))
                 if description["key"] != self.key:
                     return False
                 state = _state(archive, description)
-        except _DAMAGE:
+                warnings = [str(message) for message in description["warnings"]]
+        except Exception:  # damaged in whatever way: it is made anew
             return False
         vars(data).update(state)
-        for message in description["warnings"]:  # the reader of this run must know them, too
+        for message in warnings:  # the reader of this run must know them, too
             data.logger.warning(message)
         return True
 

@@ -12,6 +12,7 @@ from diffkg_recbole.groups import (
     GroupTable,
     item_group_recall,
     item_groups,
+    longest_list,
     over_runs,
     user_group_metrics,
     user_groups,
@@ -79,7 +80,7 @@ def group_metrics(section: Section) -> tuple[list[Groups], list[str]]:
 def _cutoff(section: Section) -> int:
     """The cut-off of the compared metric, else the longest recorded list."""
     _, _, cutoff = section.metric.partition("@")
-    return int(cutoff) if cutoff.isdigit() else max(section.runs[0].config().get("topk") or [0])
+    return int(cutoff) if cutoff.isdigit() else longest_list(section.runs[0])
 
 
 def _source(section: Section, file: str) -> RunRecord:

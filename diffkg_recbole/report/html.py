@@ -16,15 +16,12 @@ import base64
 import functools
 import gzip
 import hashlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
-from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup
 
 from diffkg_recbole import __version__
@@ -44,7 +41,15 @@ from diffkg_recbole.report.charts.base import KINDS
 from diffkg_recbole.report.differences import LEVEL
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.table import MARKS, Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import DIRECTION_WORDS, flattened, interval, p_value, signed
+from diffkg_recbole.report.words import (
+    DIRECTION_WORDS,
+    command_lines,
+    flattened,
+    interval,
+    p_value,
+    signed,
+    yaml_text,
+)
 from diffkg_recbole.text import metric_name
 
 _GROUPS = "Who and what is served well"
@@ -128,9 +133,9 @@ def _page(report: SectionReport, number: int) -> _Page:
         absent=[", ".join(f"{model} {pair['recall@20']:.4f} / {pair['ndcg@20']:.4f}"
                           for model, pair in source.values.items() if model not in measured)
                 for source in report.published.columns],
-        commands="\n".join(shlex.join(words) for words in made.commands) if made else "",
-        common=_yaml(made.common) if made else "",
-        deviations=[(label, _yaml(settings)) for label, settings in made.deviations.items()
+        commands=command_lines(made.commands) if made else "",
+        common=yaml_text(made.common) if made else "",
+        deviations=[(label, yaml_text(settings)) for label, settings in made.deviations.items()
                     if settings] if made else [],
         surroundings=flattened({"versions": made.versions, "hardware": made.hardware,
                                 "code": made.code}) if made else [])
@@ -169,10 +174,6 @@ def _charts(
     kept = [(heading, [chart for chart in charts if chart is not None])
             for heading, charts in parts]
     return [(heading, charts) for heading, charts in kept if charts]
-
-
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True).rstrip() if value else ""
 
 
 def _spans(board: Leaderboard) -> list[tuple[str, int]]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
-
-import yaml
 
 from diffkg_recbole.report.analysis import PROTOCOLS, Report, SectionReport
 from diffkg_recbole.report.rerun import recipe
 from diffkg_recbole.report.table import MARKS_MEANING, Cell, Leaderboard, leaderboard
-from diffkg_recbole.report.words import DIRECTION_WORDS, flattened, interval, p_value, signed
+from diffkg_recbole.report.words import (
+    DIRECTION_WORDS,
+    command_lines,
+    flattened,
+    interval,
+    p_value,
+    signed,
+    yaml_text,
+)
 from diffkg_recbole.text import one_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
@@ -139,18 +144,14 @@ def _data(report: SectionReport) -> list[str]:
 def _again(report: SectionReport) -> list[str]:
     made = recipe(report.section)
     lines = ["### To run it again", "", "<details><summary>Commands, settings, versions</summary>",
-             "", *fenced("\n".join(shlex.join(command) for command in made.commands), "sh"),
-             "Settings that all rows share:", "", *fenced(_yaml(made.common), "yaml")]
+             "", *fenced(command_lines(made.commands), "sh"),
+             "Settings that all rows share:", "", *fenced(yaml_text(made.common), "yaml")]
     for label, settings in made.deviations.items():
         if settings:
-            lines += [f"{escape(label)}:", "", *fenced(_yaml(settings), "yaml")]
+            lines += [f"{escape(label)}:", "", *fenced(yaml_text(settings), "yaml")]
     facts = flattened({"versions": made.versions, "hardware": made.hardware, "code": made.code})
     return [*lines, *(f"- {escape(name)}: {escape(value)}" for name, value in facts),
             "", "</details>", ""]
-
-
-def _yaml(value: object) -> str:
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True).rstrip()
 
 
 def fenced(text: str, language: str = "") -> list[str]:

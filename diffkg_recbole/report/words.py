@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from diffkg_recbole.errors import visible
 from diffkg_recbole.text import one_line
 
 if TYPE_CHECKING:
     from diffkg_recbole.report.results import Measure, Row
 
 METRIC_DIGITS = 4
+
+
+def yaml_text(value: Any) -> str:
+    """Settings as YAML that shows what it says: marks that turn or hide text are escaped."""
+    if not value:
+        return ""
+    text = yaml.safe_dump(value, sort_keys=True, allow_unicode=True)
+    if not text.replace("\n", "").isprintable():
+        text = yaml.safe_dump(value, sort_keys=True)
+    return text.rstrip()
+
+
+def command_lines(commands: Iterable[Sequence[str]]) -> str:
+    """Commands, a line each, for a shell."""
+    return "\n".join(visible(shlex.join(words)) for words in commands)
+
 
 COST_NAMES = {
     "parameters": "Parameters",

@@ -39,7 +39,7 @@ def write_report(report: Report, out: str | Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in rendered:
             with replacing(out / name) as part:
-                part.write_bytes(text.encode())
+                part.write_bytes(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from error
     return [out / name for name, _ in rendered]

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkg_recbole.files import append_whole, replacing
+from diffkg_recbole.files import append_whole, json_text, replacing
 from diffkg_recbole.plain import plain
+from diffkg_recbole.store.schema import is_a
+
+_NUMBERS = ("losses", "valid", "seconds")
 
 
 class EpochLog:
@@ -52,16 +55,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The complete rows of an epoch log; a torn last line does not count.
 
     Raises:
-        ValueError: if a line other than the last is no JSON object with an ``"epoch"``.
+        ValueError: if a line other than the last is no JSON object with an ``"epoch"``, or the
+            log is no file (a pipe would hang).
     """
+    if not path.is_file():
+        raise ValueError("is no regular file")
     lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines[:-1], start=1):  # the last piece has no line end: torn
         try:
             row = json.loads(line)
-            if not isinstance(row["epoch"], int):
+            if not _is_row(row):
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number == len(lines) - 1:
                 break  # a power cut can leave the length without the bytes
             raise ValueError(f"line {number} is not the JSON row of an epoch") from None
@@ -69,5 +75,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _is_row(row: Any) -> bool:
+    """Whether what counts and compares epochs can do so with a row."""
+    return is_a(row["epoch"], int) and row["epoch"] >= 0 and all(
+        isinstance(row.get(part) or {}, dict) for part in ("losses", "valid", "seconds", "graph")
+    ) and all(value is None or isinstance(value, (int, float)) for part in _NUMBERS
+              for value in (row.get(part) or {}).values())
+
+
 def _encode(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+    return b"".join(json_text(row).encode() + b"\n" for row in rows)

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pandas as pd
-import pyarrow as pa
 import yaml
 from filelock import FileLock, Timeout
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, visible
+from diffkg_recbole.plain import canonical_json
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import read_lines
-from diffkg_recbole.store.schema import record_problem
+from diffkg_recbole.store.file_hashes import damage
+from diffkg_recbole.store.schema import overgrown, record_problem
 from diffkg_recbole.store.writing import FORMAT, SUMMARY_KEYS, lock_path
+from diffkg_recbole.text import one_line
 
 STATUSES = ("running", "interrupted", "finished", "failed")
-_LARGEST_TEXT = 10_000_000  # bytes of run.json, config.yaml, audit.json
+_LARGEST_TEXT, _LARGEST_YAML = 10_000_000, 1_000_000  # bytes; YAML is read slowly
 _REQUIRED = ("id", "status", "model", "dataset", "fingerprint")
 
 
@@ -33,7 +35,7 @@ class CorruptRunError(UserError):
 
     def __init__(self, folder: Path, reason: str) -> None:
         self.folder, self.reason = folder, reason
-        super().__init__(f"run folder {folder.name}: {reason}")
+        super().__init__(visible(f"run folder {folder.name}: {reason}"))
 
 
 class RunRecord:
@@ -120,6 +122,11 @@ class RunRecord:
         """The best checkpoint (the file need not exist)."""
         return self.folder / "model.pth"
 
+    def damage(self) -> str | None:
+        """What of the files that a finished run held is not as it was, in words; large files are
+        known by their size."""
+        return damage(self.folder, self.data.get("files"))
+
     def matches(self, **wanted: Any) -> bool:
         """Whether the run has these values; a list, tuple or set allows any of its values."""
         for key, value in wanted.items():
@@ -155,7 +162,7 @@ class RunRecord:
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        return self._read("config.yaml", yaml.safe_load)
+        return self._read("config.yaml", yaml.safe_load, _LARGEST_YAML)
 
     def audit(self) -> dict[str, Any]:
         """The data audit."""
@@ -174,17 +181,26 @@ class RunRecord:
         """``user`` and ``items`` (tokens, best first)."""
         return self._table("recommendations.parquet")
 
-    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-        self._check_file(name, _LARGEST_TEXT)
+    def _read(
+        self, name: str, parse: Callable[[str], Any], most: int = _LARGEST_TEXT
+    ) -> dict[str, Any]:
+        self._check_file(name, most)
         try:
             value = parse((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CorruptRunError(self.folder, f"{name} is missing") from None
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            first_line = (str(error) or type(error).__name__).splitlines()[0]
+        except Exception as error:  # PyYAML's constructors raise anything on a wrong text
+            first_line = one_line((str(error) or type(error).__name__).splitlines()[0])
             raise CorruptRunError(self.folder, f"{name} cannot be read: {first_line}") from error
         if not isinstance(value, dict):
             raise CorruptRunError(self.folder, f"{name} holds no mapping")
+        too_large = overgrown(value)  # a few aliases stand for any number of values
+        if too_large:
+            raise CorruptRunError(self.folder, f"{name} {too_large}")
+        try:
+            canonical_json(value)
+        except TypeError as error:  # a date, for one
+            raise CorruptRunError(self.folder, f"{name}: {one_line(error)[:200]}") from None
         return value
 
     def _check_file(self, name: str, most: int | None = None) -> None:
@@ -201,8 +217,9 @@ class RunRecord:
             return tables.read_table(self.folder / name)
         except FileNotFoundError:
             raise CorruptRunError(self.folder, f"{name} is missing") from None
-        except (OSError, pa.ArrowException) as error:
-            raise CorruptRunError(self.folder, f"{name} cannot be read: {error}") from error
+        except Exception as error:  # pyarrow and pandas refuse a damaged table in any way
+            raise CorruptRunError(self.folder,
+                                  f"{name} cannot be read: {one_line(error)[:300]}") from error
 
 
 def _problem(data: dict[str, Any]) -> str | None:

@@ -13,10 +13,11 @@ from diffkg_recbole.text import one_line
 _TEXT, _WHOLE, _YES_NO, _MAP, _LIST = str, int, bool, Mapping, list
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("id", "status", "model", "dataset", "label", "protocol", "kg", "variant",
-                     "error", "evaluation", "started", "finished"), _TEXT),
+                     "error", "evaluation", "started", "finished", "device"), _TEXT),
     **dict.fromkeys(("seed", "split_seed", "epoch", "epochs_run"), _WHOLE),
     **dict.fromkeys(("test_selected", "reads_graph"), _YES_NO),
-    **dict.fromkeys(("fingerprint", "test", "valid", "cost", "versions", "hardware", "code"), _MAP),
+    **dict.fromkeys(("fingerprint", "test", "valid", "cost", "versions", "hardware", "code",
+                     "data_files", "files", "process"), _MAP),
     "command": _LIST,
 }
 _TYPE_NAMES = {_TEXT: "text", _WHOLE: "a whole number", _YES_NO: "true or false",
@@ -48,6 +49,10 @@ def record_problem(data: Mapping[str, Any]) -> str | None:
     for name, value in fingerprint.items():
         if name != "counts" and value is not None and not isinstance(value, str):
             return f"'fingerprint: {name}' is {shown(value)}, expected text"
+    for name, was in (data.get("files") or {}).items():
+        if not (isinstance(was, Mapping) and is_a(was.get("bytes"), _WHOLE)
+                and isinstance(was.get("sha256"), str)):
+            return f"'files: {shown(name)}' is {shown(was)}, expected 'bytes' and 'sha256'"
     for part, optional in (("test", False), ("valid", False), ("cost", True)):
         for name, value in (data.get(part) or {}).items():
             if not (optional and value is None) and not is_finite(value):

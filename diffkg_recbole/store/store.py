@@ -138,8 +138,8 @@ def _recover(folder: Path) -> None:
     try:
         with FileLock(lock_path(folder)).acquire(timeout=0):
             complete_swap(folder)
-    except (Timeout, OSError):
-        pass  # being replaced just now, or a store that may only be read
+    except (Timeout, OSError, UserError):
+        pass  # being replaced just now, a store that may only be read, or one that was damaged
 
 
 def folder_name(model: str, dataset: str, identifier: str) -> str:

@@ -26,6 +26,8 @@ from diffkg_recbole.plain import plain
 from diffkg_recbole.store import tables
 from diffkg_recbole.store.epoch_log import EpochLog, read_lines
 from diffkg_recbole.store.file_hashes import damage, hashes
+from diffkg_recbole.store.schema import record_problem
+from diffkg_recbole.text import one_line
 
 FORMAT = 1
 SUMMARY_KEYS = ("epoch", "epochs_run", "valid", "test", "cost")
@@ -177,7 +179,8 @@ class Run:
         self._epochs = EpochLog(self.folder / "epochs.jsonl")
 
     def damage(self) -> str | None:
-        """What a finished run lacks of what it held when it finished, in words; by sizes."""
+        """What a finished run lacks of what it held when it finished, in words; large
+        files by their size."""
         missing = [key for key in SUMMARY_KEYS if key not in self.record]
         if missing:
             return f"run.json lacks {', '.join(missing)}"
@@ -281,7 +284,7 @@ class Run:
         if isinstance(error, BaseException):
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             with self.replacing("error.txt") as part:
-                part.write_text(text, encoding="utf-8")
+                part.write_text(text, encoding="utf-8", errors="backslashreplace")
             error = f"{type(error).__name__}: {error}"
         self._end("failed", error)
         self.close()
@@ -321,15 +324,23 @@ class Run:
 
 def _read_record(folder: Path) -> dict[str, Any]:
     """What ``run.json`` says; empty where there is none yet."""
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    path = folder / "run.json"
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'run.json'} cannot be read ({error}); remove the folder "
+    try:
+        if not path.is_file():
+            raise ValueError("no regular file")
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); remove the folder "
                         "to run it again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise UserError(f"{folder / 'run.json'} is not a run record of format {FORMAT}")
+        raise UserError(f"{path} is not a run record of format {FORMAT}; remove the folder to run "
+                        "it again")
+    problem = record_problem(record) or next(
+        (f"lacks '{key}'" for key in ("id", "status") if key not in record), None)
+    if problem:
+        raise UserError(f"{path}: {problem}; remove the folder to run it again")
     return record
 
 

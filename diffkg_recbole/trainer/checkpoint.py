@@ -6,7 +6,6 @@ These load with ``weights_only=True``, here and in RecBole's own ``evaluate``.
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections import OrderedDict
 from pathlib import Path
@@ -18,6 +17,9 @@ import torch
 from diffkg_recbole.errors import DataError
 from diffkg_recbole.files import replacing
 from diffkg_recbole.shortage import naming
+from diffkg_recbole.text import one_line
+
+_EXPECTED = "a checkpoint written by this plugin"
 
 
 def plain_data(value: Any) -> Any:
@@ -70,23 +72,27 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise DataError(path, "checkpoint not found")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise DataError(path, f"cannot be loaded as plain data ({reason})",
-                        "a checkpoint written by this plugin") from None
-    if not isinstance(state, dict) or "state_dict" not in state:
-        raise DataError(path, "is no model checkpoint", "a checkpoint written by this plugin")
+    except Exception as error:  # torch's reader meets damage with any of a dozen exceptions
+        reason = one_line(str(error) or type(error).__name__)[:200]
+        raise DataError(path, f"cannot be loaded as plain data ({reason})", _EXPECTED) from None
+    if not isinstance(state, dict) or not isinstance(state.get("state_dict"), dict) or (
+            not isinstance(state.get("config", {}), dict)):
+        raise DataError(path, "is no model checkpoint", _EXPECTED)
     return state
 
 
-def fill_model(model: Any, checkpoint: dict[str, Any]) -> None:
+def fill_model(model: Any, checkpoint: dict[str, Any], path: str | Path) -> None:
     """Give a RecBole model the state of a checkpoint, on the device that the model is on.
 
     Raises:
-        RuntimeError: as ``load_state_dict`` raises it, where the parameters are other ones.
+        DataError: the state is none of this model with these data.
     """
-    model.load_state_dict(checkpoint["state_dict"])
-    model.load_other_parameter(_moved(checkpoint.get("other_parameter"), model.device))
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+        model.load_other_parameter(_moved(checkpoint.get("other_parameter"), model.device))
+    except Exception as error:  # parameters of other names, sizes and kinds, in RecBole's models
+        raise DataError(path, "the checkpoint does not fit this model and dataset "
+                              f"({one_line(error)[:300]})") from None
 
 
 def _moved(value: Any, device: torch.device) -> Any:

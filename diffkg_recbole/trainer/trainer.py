@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -158,6 +159,12 @@ class PluginTrainer(Trainer):
             report.update(self.model.epoch_report())
         return report
 
+    def _add_hparam_to_tensorboard(self, best_valid_result: Any) -> None:
+        """As RecBole's; settings with lone surrogates, which TensorBoard's files cannot hold, are
+        left out there."""
+        with suppress(UnicodeEncodeError):
+            super()._add_hparam_to_tensorboard(best_valid_result)
+
     # ---- evaluation -------------------------------------------------------------------------
 
     def evaluate(
@@ -171,7 +178,8 @@ class PluginTrainer(Trainer):
         if eval_data and load_best_model:
             if not self.config["single_spec"]:  # the first process may be writing it yet
                 torch.distributed.barrier()
-            self._load_model(load_checkpoint(model_file or self.saved_model_file))
+            file = model_file or self.saved_model_file
+            fill_model(self.model, load_checkpoint(file), file)
         if not eval_data:
             return None
         self.eval_collector.data_collect(eval_data)
@@ -232,14 +240,6 @@ class PluginTrainer(Trainer):
         if self.config["single_spec"] or self.config["local_rank"] == 0:
             save_checkpoint(state, self.last_file)  # type: ignore[arg-type]
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> None:
-        try:
-            fill_model(self.model, checkpoint)
-        except RuntimeError as error:
-            raise UserError(
-                f"the checkpoint does not fit this model and dataset: {error}"
-            ) from None
-
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Go on after the epoch of a checkpoint.
 
@@ -250,18 +250,19 @@ class PluginTrainer(Trainer):
             UserError: damaged file, or one of another model or dataset.
         """
         checkpoint = load_checkpoint(resume_file)
-        made_by = checkpoint["config"].get("model")
+        made_by = checkpoint.get("config", {}).get("model")
         if made_by != self.config["model"]:
-            raise UserError(f"{resume_file} holds a {made_by}, not a {self.config['model']}")
+            raise UserError(f"{resume_file} holds a {one_line(made_by)[:60]}, not a "
+                            f"{self.config['model']}")
+        fill_model(self.model, checkpoint, resume_file)
         try:
             self._go_on_from(checkpoint)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        except Exception as error:  # torch and NumPy refuse a wrong state in any way
             raise UserError(f"{resume_file} holds no state of this training "
                             f"({type(error).__name__}: {one_line(error)[:200]})") from error
         self.logger.info(f"Resuming after epoch {checkpoint['epoch']} of {resume_file}")
 
     def _go_on_from(self, checkpoint: dict[str, Any]) -> None:
-        self._load_model(checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.load_training_state(checkpoint["training_state"])
         self.start_epoch = checkpoint["epoch"] + 1
@@ -273,6 +274,8 @@ class PluginTrainer(Trainer):
         if "random" in checkpoint:
             restore_random_state(checkpoint["random"])
             self._pending_generators = checkpoint["generators"]
+            for state in self._pending_generators:
+                torch.Generator().set_state(state.cpu())  # raises here if it is none
         if not self._ends_training(checkpoint["epoch"]):  # of a training of fewer epochs, too
             self.stage = IN_TRAINING
         else:

@@ -135,4 +135,5 @@ def write_settings(study: Study, path: Path) -> None:
     check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        part.write_text(settings_file_text(study), encoding="utf-8")
+        part.write_text(settings_file_text(study), encoding="utf-8",
+                        errors="backslashreplace")

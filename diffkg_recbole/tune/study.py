@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +18,18 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from diffkg_recbole.errors import UserError
+from diffkg_recbole.errors import UserError, shown
 from diffkg_recbole.shortage import as_user_error, naming
 from diffkg_recbole.store import RunBusyError, folder_name
+from diffkg_recbole.text import one_line
 from diffkg_recbole.tune.search import Search
-from diffkg_recbole.tune.trial import Result, Task
+from diffkg_recbole.tune.trial import OUTCOMES, Result, Task
 
 RESULT = "result"
 """Name of what a trial notes when it has ended: a :class:`Result`, ``settings``, ``jobs``, and
 ``error`` where it failed."""
 _AGAIN = "run again"  # number of the failed or interrupted trial that this one repeats
+_CREATES_TRIAL = 4  # in Optuna's journals
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -106,12 +110,58 @@ class Study:
                     n_startup_trials=budget.prune_after_trials,
                     n_warmup_steps=budget.prune_after_epochs),
             )
+            self._check()
+            self._take_up()
+        except (UserError, KeyboardInterrupt):
+            raise
         except OSError as error:
             raise as_user_error(error, str(self.path)) or error from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"the study {self.path} cannot be read ({error}); remove it to search "
-                            "anew") from error
-        self._take_up()
+        except Exception as error:  # Optuna meets damage with any exception
+            raise self._unreadable(f"{type(error).__name__}: {one_line(error)[:200]}") from error
+
+    def _unreadable(self, problem: str) -> UserError:
+        return UserError(f"the study {self.path} cannot be read ({problem}); remove it to search "
+                         "anew")
+
+    def _check(self) -> None:
+        """Every trial is there, and holds what the rest of a search reads of it."""
+        made = sum(json.loads(line).get("op_code") == _CREATES_TRIAL
+                   for line in self.path.read_bytes().splitlines())
+        there = len(self.study.get_trials(deepcopy=False))
+        if made != there:  # Optuna passes over what belongs to nothing
+            raise self._unreadable(f"it has {made} trials, of which {there} belong to it")
+        numbers = set()
+        for trial in self.study.get_trials(deepcopy=False):
+            numbers.add(trial.number)
+            result, again = trial.user_attrs.get(RESULT), trial.user_attrs.get(_AGAIN, 0)
+            problem = None if result is None else self._problem(result)
+            if trial.state == TrialState.COMPLETE and (
+                    result is None or result.get("score") != trial.value):
+                problem = problem or f"its value {shown(trial.value)} is not that of its result"
+            if again not in numbers:
+                problem = f"it repeats trial {shown(again)}"
+            if problem:
+                raise self._unreadable(f"trial {trial.number}: {problem}")
+
+    def _problem(self, result: Any) -> str | None:
+        """What is wrong with a trial's note, in words."""
+        if not isinstance(result, dict) or result.get("outcome") not in OUTCOMES:
+            return f"{shown(result, 60)} is no result"
+        settings, jobs = result.get("settings"), result.get("jobs")
+        if not isinstance(settings, dict) or not all(
+                p.contains(settings.get(p.key)) for p in self.search.space.parameters):
+            return f"its settings are {shown(settings, 60)}"
+        if not isinstance(jobs, int) or jobs < 1:
+            return f"'jobs' is {shown(jobs, 60)}"
+        if result["outcome"] == "failed":
+            return None if isinstance(result.get("error"), str) else "it failed without an error"
+        score = result.get("score")
+        if result["outcome"] != "finished":
+            return None
+        if not isinstance(score, float) or not math.isfinite(score):
+            return f"its score is {shown(score, 60)}"
+        counts = (result.get("epoch"), result.get("epochs_run"))
+        return None if all(isinstance(n, int) for n in counts) else f"its epochs are {counts!r:.60}"
 
     def _take_up(self) -> None:
         """Queue what an earlier process left unfinished, or what failed, to be run again."""
@@ -227,6 +277,8 @@ def _cut_torn_line(path: Path) -> None:
     """Drop what a power cut left of the last line; a line appended to it would be lost, too."""
     if not path.exists():
         return
+    if not path.is_file():
+        raise UserError(f"the study {path} is no regular file; remove it to search anew")
     whole = path.read_bytes()
     end = whole.rfind(b"\n") + 1
     if end < len(whole):
