@@ -7,6 +7,7 @@ These load with ``weights_only=True``, here and in RecBole's own ``evaluate``.
 from __future__ import annotations
 
 import random
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(path, "checkpoint not found")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader meets damage with any of a dozen exceptions
         reason = one_line(str(error) or type(error).__name__)[:200]
@@ -79,6 +81,16 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             not isinstance(state.get("config", {}), dict)):
         raise DataError(path, "is no model checkpoint", _EXPECTED)
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Raise where a bit has changed: torch writes sums into its archive, and reads none of them."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("it is packed")  # a small file could stand for a large one
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"its part {damaged} was changed")
 
 
 def fill_model(model: Any, checkpoint: dict[str, Any], path: str | Path) -> None:

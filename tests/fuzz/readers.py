@@ -330,8 +330,8 @@ READERS: dict[str, Reader] = {
                     "audit.json")},
     **{f"{name} of a run that goes on": Reader(partial(_begun, name), _opened)
        for name in ("run.json", "epochs.jsonl")},
-    "model.pth": Reader(partial(_checkpoint, "model.pth"), _evaluated),
-    "last.pth": Reader(partial(_checkpoint, "last.pth"), _resumed),
+    "model.pth": Reader(partial(_checkpoint, "model.pth"), _evaluated, True),
+    "last.pth": Reader(partial(_checkpoint, "last.pth"), _resumed, True),
     "study journal": Reader(_journal, _studied),
 }
 
