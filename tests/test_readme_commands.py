@@ -27,6 +27,7 @@ NOT_RUN = {
     r"^diffkg-recbole \w+$": "names a command, without what it works on",
     r"pytest|^ruff|^mypy|^mkdocs": "is what .ci/run runs",
     r"python -m tests.kills": "takes minutes; tests/kills runs a few",
+    r"python -m tests.fuzz": "takes minutes, and atheris; tests/fuzz runs a few",
     r"python -m benchmarks": "takes hours, or a minute; tests/test_benchmarks.py runs its groups",
     r"docs/make_\w+.py": "tests compare its page; run here, it would change the page",
     r"--ray-address": "needs a Ray cluster; tests/compare/test_ray_jobs.py has a stand-in",

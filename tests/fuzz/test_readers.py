@@ -9,7 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffkg_recbole.errors import UserError
-from tests.fuzz.readers import HOSTILE, KINDS, READERS, mutated, try_damage
+from tests.fuzz.__main__ import main
+from tests.fuzz.readers import (
+    HOSTILE,
+    KINDS,
+    READERS,
+    Reader,
+    mutated,
+    no_longer_than,
+    try_damage,
+)
 
 DAMAGES = st.lists(
     st.tuples(st.sampled_from(KINDS), st.floats(0, 1), st.integers(1, 60),
@@ -39,3 +48,35 @@ def test_damaged_bytes_are_read_or_refused(tmp_path_factory, name):
             assert found == expected
 
     check()
+
+
+@pytest.mark.parametrize("error", [
+    KeyError("x"), RecursionError(), UserError("says no file"), UserError("x.yaml: two\nlines")])
+def test_what_is_no_refusal_is_noticed(tmp_path, error):
+    """Without this, a check that is deaf would pass every reader."""
+    def read(path):
+        raise error
+
+    with pytest.raises((type(error), AssertionError)) as found:
+        try_damage(Reader(lambda folder: folder, read), tmp_path / "x.yaml", b"")
+    assert isinstance(error, UserError) == isinstance(found.value, AssertionError)
+
+
+def test_a_hang_ends():
+    def hang():
+        with no_longer_than(1):
+            while True:
+                pass
+
+    with pytest.raises(TimeoutError):
+        hang()
+
+
+def test_the_long_run_at_random(capsys):
+    assert main(["--random", "--reader", "s", "--runs", "20"]) == 0
+    out = capsys.readouterr().out
+    for name in ("settings", "search space", "study journal"):
+        assert f"{name}: 20 inputs, 0 problems" in out
+    with pytest.raises(SystemExit) as end:
+        main(["--random", "--reader", "nothing"])
+    assert end.value.code == 2
