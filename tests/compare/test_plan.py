@@ -11,6 +11,7 @@ from diffkg_recbole.config import Config
 from diffkg_recbole.config.yaml_lines import FileProblemsError
 from diffkg_recbole.console import duration
 from diffkg_recbole.store import RunRecord
+from diffkg_recbole.store.file_hashes import hashes
 from tests.compare.planned import plan_of, record_as_finished
 
 TWO_MODELS = """\
@@ -109,6 +110,10 @@ def test_changed_settings_are_another_run_and_the_place_of_the_data_is_not(tmp_p
     config = (record.folder / "config.yaml").read_text()
     (record.folder / "config.yaml").write_text(
         config.replace("show_progress: true", "show_progress: false") + "gpu_id: '7'\n")
+    assert make_plan(plan.comparison, plan.store).runs[0].state == "new"  # not as it was left
+    written = json.loads((record.folder / "run.json").read_text())
+    written["files"].update(hashes([record.folder / "config.yaml"]))
+    (record.folder / "run.json").write_text(json.dumps(written))
     assert make_plan(plan.comparison, plan.store).runs[0].state == "finished"
     other = plan_of(tmp_path, TWO_MODELS.replace("epochs: 3", "epochs: 4"))
     assert other.runs[0].state == "new"
